@@ -285,7 +285,7 @@ func TestNothingOfAnUnreadableFileIsImported(t *testing.T) {
 		id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.RawBody("\xff\xfea\x00\n\x001\x00\n\x00", 1)})
 		_, err := w.tryImport(w.downloadedFrom(activities.Source{Format: format}, id, 1))
 		requireFailure(t, err, activities.ErrorFileUnreadable, false)
-		require.ErrorContains(t, err, "Nothing was imported; change how the file is exported, or import the job from JSON (SOURCE_FORMAT=json): "+
+		require.ErrorContains(t, err, "Nothing was imported; change how the file is exported, or, if it is CSV, import the job from JSON (SOURCE_FORMAT=json): "+
 			"reading the spool file: webscraper: the file cannot be read: it is UTF-16: save it as UTF-8")
 		require.Zero(t, w.visible())
 		require.Zero(t, w.count(`SELECT count(*) FROM scrapehaul.rejected_records`))

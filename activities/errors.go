@@ -210,9 +210,9 @@ func advice(kind string, err error) string {
 	case kind == errorDatabaseRefuses && !isAboutTheSchema(err):
 		return "PostgreSQL refuses the write, and no retry helps: "
 	case kind == errorDatabaseRefuses:
-		return "PostgreSQL refuses the statement; check that the workers' role owns schema scrapehaul and run \"worker migrate\": "
+		return "PostgreSQL refuses the statement; starter doctor says what the workers' role or schema scrapehaul lacks: "
 	case kind == ErrorFileUnreadable:
-		return "Nothing was imported; change how the file is exported, or import the job from JSON (SOURCE_FORMAT=json): "
+		return "Nothing was imported; change how the file is exported, or, if it is CSV, import the job from JSON (SOURCE_FORMAT=json): "
 	case kind == ErrorMappedTable:
 		return "Nothing was published; fix the table or its mapping (MAPPINGS of the workers): "
 	case kind == errorArchiveCorrupt:

@@ -281,7 +281,7 @@ func TestTooFewRecordsAreNotPublished(t *testing.T) {
 	published(add("books", "finished", 10), true)
 	few := add("laptops", "finished", 89)
 	result := published(few, false)
-	require.Equal(t, fmt.Sprintf("the job has 89 records, fewer than 90 %% of the 100 last published for its sitemap, from job %d (MIN_RECORDS_PERCENT)",
+	require.Equal(t, fmt.Sprintf("the import has 89 good records, fewer than 90 %% of the 100 last published for its sitemap, from job %d (MIN_RECORDS_PERCENT)",
 		few.Job.ScrapingJobID-2), result.Reason)
 	require.Equal(t, int64(110), w.visible())
 	require.Equal(t, int64(110), w.count(`SELECT count(*) FROM scrapehaul.import_records`), "withheld records are removed")
@@ -324,9 +324,9 @@ func TestEmptyFinishedJobIsWithheldByDefaultAfterOneWithRecords(t *testing.T) {
 	published("laptops", "stopped", none)
 
 	_, empty := imported("laptops", "finished", none)
-	require.Equal(t, fmt.Sprintf("the job has 0 good records, but 427 were last published for its sitemap, from job %d", full), empty.Reason)
+	require.Equal(t, fmt.Sprintf("the import has 0 good records, and the job has stored 0; 427 were last published for its sitemap, from job %d", full), empty.Reason)
 	_, rejected := imported("laptops", "finished", webscrapertest.RawBody("a title line\n", 1))
-	require.Contains(t, rejected.Reason, "the job has 0 good records, 1 rejected, but 427 were last published for its sitemap, from job ")
+	require.Contains(t, rejected.Reason, "the import has 0 good records, 1 rejected, and the job has stored 1; 427 were last published for its sitemap, from job ")
 	require.Contains(t, rejected.Reason, " (record 1: ")
 	require.Equal(t, int64(427), w.visible())
 

@@ -62,10 +62,10 @@ func (a *Activities) whyTooFew(ctx context.Context, in ImportRecordsInput, count
 	case err != nil || last == nil:
 		return "", err
 	case good == 0 && last.Good() > 0:
-		return fmt.Sprintf("the job has 0 good records%s, but %s were last published for its sitemap, from job %d",
-			andOthers(counts), humanize.Comma(last.Good()), last.ScrapingJobID), nil
+		return fmt.Sprintf("the import has 0 good records%s, and the job has stored %s; %s were last published for its sitemap, from job %d",
+			andOthers(counts), humanize.Comma(in.Job.StoredRecordCount), humanize.Comma(last.Good()), last.ScrapingJobID), nil
 	case 100*good < int64(in.MinRecordsPercent)*last.Good():
-		return fmt.Sprintf("the job has %s records%s, fewer than %d %% of the %s last published for its sitemap, from job %d (MIN_RECORDS_PERCENT)",
+		return fmt.Sprintf("the import has %s good records%s, fewer than %d %% of the %s last published for its sitemap, from job %d (MIN_RECORDS_PERCENT)",
 			humanize.Comma(good), andOthers(counts), in.MinRecordsPercent, humanize.Comma(last.Good()), last.ScrapingJobID), nil
 	}
 	return "", nil

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -72,7 +71,7 @@ func printImport(out io.Writer, i overview.Import, now time.Time) error {
 func printPublished(row func(name, format string, args ...any), i overview.Import) {
 	if counts := i.Published(); counts != nil {
 		name := "published"
-		if importing(i) && *counts != (sink.Counts{}) {
+		if i.Importing() && *counts != (sink.Counts{}) {
 			name = "published before"
 		}
 		row(name, "%s", published(*counts))
@@ -86,12 +85,6 @@ func printPublished(row func(name, format string, args ...any), i overview.Impor
 	if problem := i.Problem(); problem != "" {
 		row("not done", "%s", problem)
 	}
-}
-
-// importing reports whether the import is yet to be published: its counts are those of an
-// earlier one.
-func importing(i overview.Import) bool {
-	return i.Open && slices.Contains([]workflows.Step{workflows.StepScrape, workflows.StepDownload, workflows.StepImport}, i.Progress.Step)
 }
 
 func published(n sink.Counts) string {

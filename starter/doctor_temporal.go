@@ -144,7 +144,7 @@ func (d *doctor) checkPollers(ctx context.Context, temporal client.Client) {
 		case err != nil:
 			d.fix("asking for workers on task queue %s for %s tasks: %v", each.queue, kind, err)
 		case live == 0 && running:
-			d.line("hint", "no worker polls task queue %s for %s tasks: all slots of the running workers (MAX_CONCURRENT_IMPORTS) are in use", each.queue, kind)
+			d.line("hint", "no worker polls task queue %s for %s tasks: all slots of the running workers (MAX_CONCURRENT_IMPORTS) are in use, or they have just lost Temporal", each.queue, kind)
 		case live == 0:
 			d.fix("no worker polls task queue %s for %s tasks: start one (worker run), with TASK_QUEUE=%s", each.queue, kind, d.taskQueue)
 		default:

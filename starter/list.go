@@ -188,7 +188,7 @@ func printImports(out io.Writer, imports []overview.Import, asJSON bool) error {
 			next += "; not done: " + problem
 		}
 		records := "-"
-		if counts := i.Published(); counts != nil && !importing(i) {
+		if counts := i.Published(); counts != nil && !i.Importing() {
 			records = fmt.Sprint(counts.Records)
 		}
 		fmt.Fprintf(table, "%d\t%s%s\t%s\t%s\t%s\t%s\n", i.ScrapingJobID, column(i.Account), plain(i.Sitemap()), i.Step(), records,

@@ -46,13 +46,19 @@ func TestStatusSaysWhichCountsAndHeartbeatsAreOld(t *testing.T) {
 	now := time.Now()
 	i := overview.Import{
 		ScrapingJobID: 500, Open: true, ProgressKnown: true,
-		Progress: workflows.Progress{SitemapName: "laptops", Described: true, Step: workflows.StepImport, Counts: sink.Counts{Records: 20}},
+		Progress: workflows.Progress{SitemapName: "laptops", ImportID: 7, Step: workflows.StepImport, Counts: sink.Counts{Records: 20}},
 		Activity: &overview.Activity{Name: "ImportRecords", Attempt: 2, NextAttempt: &now, LastHeartbeat: &now},
 	}
 	var status strings.Builder
 	require.NoError(t, printImport(&status, i, now))
 	require.Regexp(t, `(?m)^published before +20 records, 0 rejected$`, status.String())
 	require.Regexp(t, `(?m)^activity +ImportRecords, attempt 2$`, status.String(), "no attempt runs")
+	removing := i
+	removing.Activity = &overview.Activity{Name: "RemoveFile", Attempt: 1}
+	status.Reset()
+	require.NoError(t, printImport(&status, removing, now))
+	require.Regexp(t, `(?m)^step +cleaning up$`, status.String())
+	require.Regexp(t, `(?m)^published +20 records`, status.String(), "this import's own")
 	i.Progress.Counts, i.Activity.StartedAt = sink.Counts{}, &now
 	status.Reset()
 	require.NoError(t, printImport(&status, i, now))

@@ -32,6 +32,7 @@ func (w *importScrapingJob) progress() (Progress, error) {
 		Status:            w.job.Status,
 		Step:              w.step,
 		Described:         w.described(),
+		ImportID:          w.published.ImportID,
 		StoredRecordCount: w.job.StoredRecordCount,
 		JobsExecuted:      w.job.JobsExecuted,
 		JobsScheduled:     w.job.JobsScheduled,

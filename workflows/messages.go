@@ -149,9 +149,10 @@ type Progress struct {
 	Status        string `json:"status,omitempty"`
 	Step          Step   `json:"step"`
 	// Described is set once the run has read the job in the cloud, and what is published of
-	// it. Before that, the sitemap and the status are those of the signal, and no count is
-	// known.
+	// it. Before that, the sitemap and the status are those of the signal.
 	Described bool `json:"described"`
+	// ImportID is the published import, 0 if there is none or it is not known yet.
+	ImportID int64 `json:"import_id,omitempty"`
 	// StoredRecordCount is the job's record count in the API; JobsExecuted of
 	// JobsScheduled pages are scraped.
 	StoredRecordCount int64 `json:"stored_record_count"`

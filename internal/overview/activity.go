@@ -27,6 +27,9 @@ type Activity struct {
 	Heartbeat     activities.Progress `json:"heartbeat,omitzero"`
 	// NextAttempt is when another attempt starts after a failed one.
 	NextAttempt *time.Time `json:"next_attempt,omitempty"`
+	// WorkerUntil is until when the activity waits for the one worker that has the file; nil
+	// if it runs, or if any worker may take it.
+	WorkerUntil *time.Time `json:"worker_until,omitempty"`
 	// Paused is set if an operator paused the activity.
 	Paused bool `json:"paused,omitempty"`
 	// LastFailure is why the previous attempt failed.
@@ -62,6 +65,11 @@ func pendingActivity(pending []*workflowpb.PendingActivityInfo) *Activity {
 	default:
 		a.NextAttempt = instant(chosen.GetNextAttemptScheduleTime())
 		a.MaxAttempts = chosen.GetMaximumAttempts()
+	}
+	// Only steps on a worker's own task queue have this timeout.
+	if wait := chosen.GetActivityOptions().GetScheduleToStartTimeout().AsDuration(); a.StartedAt == nil && a.NextAttempt == nil && wait > 0 {
+		until := chosen.GetScheduledTime().AsTime().Add(wait)
+		a.WorkerUntil = &until
 	}
 	// Ignore heartbeats of another form.
 	if err := converter.GetDefaultDataConverter().FromPayloads(chosen.GetHeartbeatDetails(), &a.Heartbeat); err != nil {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -93,16 +94,29 @@ func (i Import) Step() string {
 		return "unknown"
 	case i.Progress.Step == workflows.StepScrape && i.Activity != nil && i.Activity.Heartbeat.Bytes+i.Activity.Heartbeat.OfBytes > 0:
 		return string(workflows.StepDownload) // the job has ended: it is being downloaded
+	case i.unpublishedStep() && !i.Importing():
+		return "cleaning up" // it ends when the file is removed
 	}
 	return string(i.Progress.Step)
 }
 
-// Published returns the counts of the published import, nil if they are unknown.
+// Importing reports whether the import is yet to be published: its counts are those of an
+// earlier one.
+func (i Import) Importing() bool {
+	return i.Open && i.unpublishedStep() && (i.Activity == nil || i.Activity.Name != removeFile)
+}
+
+func (i Import) unpublishedStep() bool {
+	return slices.Contains([]workflows.Step{workflows.StepScrape, workflows.StepDownload, workflows.StepImport}, i.Progress.Step)
+}
+
+// Published returns the counts of the published import, nil if there is none or it is not
+// known.
 func (i Import) Published() *sink.Counts {
 	switch {
 	case i.Result != nil && i.Result.SHA256 != "":
 		return &i.Result.Counts
-	case i.Result == nil && i.Progress.Described:
+	case i.Result == nil && i.Progress.ImportID != 0:
 		return &i.Progress.Counts
 	}
 	return nil

@@ -100,6 +100,8 @@ func (a *Activity) next() Next {
 		return Next{What: "nothing until someone unpauses the activity " + a.Name}
 	case a.NextAttempt != nil:
 		return Next{What: fmt.Sprintf("attempt %d of %s starts", a.Attempt, a.Name), At: a.NextAttempt, AttentionAt: a.attentionAt()}
+	case a.WorkerUntil != nil:
+		return Next{What: fmt.Sprintf("the worker that has the file picks up %s; without that worker, the import continues", a.Name), At: a.WorkerUntil}
 	case a.StartedAt == nil && a.Name == download:
 		return Next{What: "a worker picks up " + download + " once it has a free slot (MAX_CONCURRENT_IMPORTS) and room in its spool"}
 	case a.StartedAt == nil:

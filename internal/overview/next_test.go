@@ -40,6 +40,8 @@ func TestNextSaysWhatAnImportWaitsFor(t *testing.T) {
 			workflows.Progress{Step: workflows.StepDelete}, &overview.Activity{Name: "DeleteScrapingJob", Attempt: 1}),
 		"attempt 2 of DownloadScrapingJob starts at 10:07:00, in 7m0s": progress(
 			workflows.Progress{Step: workflows.StepDownload}, &overview.Activity{Name: "DownloadScrapingJob", Attempt: 2, NextAttempt: &soon}),
+		"the worker that has the file picks up ImportRecords; without that worker, the import continues at 10:07:00, in 7m0s": progress(
+			workflows.Progress{Step: workflows.StepImport}, &overview.Activity{Name: "ImportRecords", Attempt: 1, WorkerUntil: &soon}),
 		"the records are imported": progress(
 			workflows.Progress{Step: workflows.StepDownload}, &overview.Activity{Name: "DownloadScrapingJob", Attempt: 1, StartedAt: &start}),
 

@@ -1,6 +1,7 @@
 package overview_test
 
 import (
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +63,28 @@ func TestRunningDownloadShowsItsHeartbeat(t *testing.T) {
 	require.Equal(t, overview.Bytes, amount.Unit)
 	require.Greater(t, amount.Of, amount.Done)
 	require.False(t, found.NeedsAttention())
+	require.NoError(t, s.Temporal.TerminateWorkflow(t.Context(), workflows.WorkflowID(id), "", "seen enough"))
+}
+
+func TestImportThatWaitsForItsWorkerSaysUntilWhen(t *testing.T) {
+	t.Parallel()
+	s := systemtest.New(t, map[string]string{"HEARTBEAT_TIMEOUT": "2s"}, systemtest.NoGzip)
+	gone := s.StartWorker(s.Spool)
+	id := s.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(5000, 1)})
+	s.Cloud.Inject(webscrapertest.Fault{Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.Drip(1000, 20*time.Millisecond)})
+	s.Notify(id)
+	eventually(s, id, "a heartbeat", func(i overview.Import) bool {
+		amount, ok := i.Amount()
+		return ok && amount.Done > 0
+	})
+	killed, err := os.FindProcess(gone.PID())
+	require.NoError(t, err)
+	require.NoError(t, killed.Kill())
+	<-gone.Done()
+	s.StartWorker(t.TempDir())
+	found := eventually(s, id, "the wait for the killed worker", func(i overview.Import) bool { return i.Activity != nil && i.Activity.WorkerUntil != nil })
+	require.WithinDuration(t, time.Now().Add(5*time.Minute), *found.Activity.WorkerUntil, time.Minute)
+	require.Contains(t, found.Next().What, "the worker that has the file picks up DownloadScrapingJob; without that worker, the import continues")
 	require.NoError(t, s.Temporal.TerminateWorkflow(t.Context(), workflows.WorkflowID(id), "", "seen enough"))
 }
 

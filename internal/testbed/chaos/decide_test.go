@@ -155,7 +155,7 @@ func TestNoRecordsAfterThousands(t *testing.T) {
 	first := c.ofShop(webscrapertest.Products(5000, 1))
 	c.requireImported(first, 5000)
 	second := c.ofShop(webscrapertest.Products(0, 1))
-	c.untilAsked(second, "the job has 0 good records, but 5,000 were last published for its sitemap, from job "+workflows.WorkflowID(first))
+	c.untilAsked(second, "the import has 0 good records, and the job has stored 0; 5,000 were last published for its sitemap, from job "+workflows.WorkflowID(first))
 	c.Signal(second, workflows.AcceptSignal)
 	c.requireImported(second, 0)
 	c.requireRecords(first, 5000)

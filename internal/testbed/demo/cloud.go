@@ -58,7 +58,7 @@ func addJobs(cloud *webscrapertest.Cloud) {
 	}
 }
 
-// faults make the next requests fail.
+// faults make the next requests that they fit fail.
 var faults = map[string]webscrapertest.Fault{
 	"truncate": {Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.Truncate(10_000)},
 	"empty":    {Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.Empty()},
@@ -99,9 +99,9 @@ func cloudHandler(cloud *webscrapertest.Cloud) http.Handler {
 			return
 		}
 		cloud.Inject(fault)
-		next := "the next request fails"
+		next := "the next request that it fits fails"
 		if fault.Times > 1 {
-			next = fmt.Sprintf("the next %d requests fail", fault.Times)
+			next = fmt.Sprintf("the next %d requests that it fits fail", fault.Times)
 		}
 		fmt.Fprintf(w, "%s with %q\n", next, r.PathValue("name"))
 	})
@@ -135,7 +135,7 @@ func (c *cloudCommand) Run(ctx context.Context, streams program.Streams) error {
 			fmt.Fprintf(streams.Out, "  job %d of sitemap %d, %s: %d records, finishes in a few seconds\n", j.id, j.sitemapID, j.sitemap, j.records)
 		}
 		fmt.Fprintf(streams.Out, "Continue a job that has ended: curl -X POST http://%s/jobs/%d/continue\n", address, jobs[0].id)
-		fmt.Fprintf(streams.Out, "Let the next request fail:     curl -X POST http://%s/faults/truncate (or %s)\n", address,
+		fmt.Fprintf(streams.Out, "Let a request fail:            curl -X POST http://%s/faults/truncate (or %s)\n", address,
 			strings.Join(slices.Sorted(maps.Keys(faults)), ", "))
 	})
 	running.Wait()

@@ -36,7 +36,7 @@ func TestFinishedJobWithoutRecordsAfterThousandsNeedsAttention(t *testing.T) {
 	first := imported(s, 3000)
 	second := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(0, 1)})
 	s.Notify(second)
-	attention := asked(s, second, fmt.Sprintf("the job has 0 good records, but 3,000 were last published for its sitemap, from job %d", first))
+	attention := asked(s, second, fmt.Sprintf("the import has 0 good records, and the job has stored 0; 3,000 were last published for its sitemap, from job %d", first))
 	require.Contains(t, attention, "accept downloads the job again and publishes it, even with only 0 records; the job is deleted in the cloud after its hold; reimport tries again")
 	s.RequireRecords(first, 3000)
 	s.Signal(second, workflows.AcceptSignal)
@@ -67,7 +67,7 @@ func TestEachQuestionIsAcceptedSeparately(t *testing.T) {
 		require.Equal(t, int64(100), s.Count(`SELECT count(*) FROM products WHERE active AND price > 0 AND scrapingjob_id = $1`, first))
 		return attention
 	}
-	fewer := asked(s, second, "the job has 50 records, fewer than 80 % of the 100 last published for its sitemap")
+	fewer := asked(s, second, "the import has 50 good records, fewer than 80 % of the 100 last published for its sitemap")
 	columns := next(fewer, fmt.Sprintf(`table public.products gets no value in column "price", which had one in 100 of 100 rows of job %d: no record has "price" (they have "price ")`, first))
 	rows := next(columns, "the job would deactivate 100 of the 100 active rows of its sitemap in table public.products, more than 40 %")
 	accept(rows)
