@@ -120,6 +120,6 @@ func (d *doctor) checkSchema(found postgres.Examination) {
 		d.ok("schema scrapehaul is at version %d, and the role can read and write it", found.SchemaVersion)
 	}
 	for _, problem := range found.ViewProblems {
-		d.fix("%s (the records are still in scrapehaul.scraped_records): make the role in DATABASE_URL the owner of schemas sitemaps and sitemaps_latest, or check who else changed or locked the view; then the next reconciliation or a starter reimport makes it", problem)
+		d.fix("%s (the records are still in scrapehaul.scraped_records): make the role in DATABASE_URL the owner of schemas sitemaps and sitemaps_latest, or check who changed the view, or locks it or scrapehaul.import_records; then the next reconciliation or a starter reimport makes it", problem)
 	}
 }

@@ -90,7 +90,7 @@ func TestStatusShowsTheProgressOfARunningImport(t *testing.T) {
 	require.Regexp(t, `(?m)^in the cloud +finished, 5000 records stored$`, out)
 	require.Regexp(t, `(?m)^step +downloading$`, out)
 	require.Regexp(t, `(?m)^next +the records are imported$`, out)
-	require.Regexp(t, `(?m)^you can +starter signal `+argument+` reimport +downloads and imports the job again`, out)
+	require.Regexp(t, `(?m)^you can +starter signal `+argument+` reimport +downloads and imports the job once more after this import`, out)
 
 	var printed struct {
 		ID       int64              `json:"scrapingjob_id"`

@@ -249,6 +249,8 @@ func (p Progress) Meaning(signal string) string {
 	switch {
 	case signal == AcceptSignal && p.Accept != "":
 		return p.Accept
+	case signal == ReimportSignal && (p.Step == StepDownload || p.Step == StepImport):
+		return "downloads and imports the job once more after this import, replacing its records"
 	case p.SkippedIfClosed && (signal == KeepSignal || signal == AbandonSignal):
 		return SignalMeaning(signal) + ", and reconciliation skips it until it has run again"
 	}

@@ -58,7 +58,7 @@ func (i Import) Next() Next {
 	case i.Result != nil:
 		return Next{What: "nothing: this import is done"}
 	case !i.Open:
-		return Next{What: "nothing in this run: reconciliation starts another one if the job is due"}
+		return Next{What: "nothing in this run: reconciliation, if it is on, starts another one if the job is due"}
 	case i.NeedsAttention() && workflows.Retryable(i.Kind):
 		return Next{What: fmt.Sprintf("reconciliation or starter import %d retries it; without either, the import fails", i.ScrapingJobID), At: i.Progress.FailsAfter}
 	case i.NeedsAttention():
@@ -82,9 +82,9 @@ func (i Import) Next() Next {
 		return Next{What: "the records are imported"}
 	case workflows.StepImport:
 		if i.Progress.Counts != (sink.Counts{}) {
-			return Next{What: "the import is published, replacing the earlier one"}
+			return Next{What: "the import is published once all records are in, replacing the earlier one"}
 		}
-		return Next{What: "the import is published"}
+		return Next{What: "the import is published once all records are in"}
 	case workflows.StepHold:
 		return Next{What: "the job is deleted in the cloud", At: i.Progress.DeleteAfter}
 	case workflows.StepDelete:

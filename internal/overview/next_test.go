@@ -52,9 +52,9 @@ func TestNextSaysWhatAnImportWaitsFor(t *testing.T) {
 		"an operator decides; without a signal, the import fails at 10:07:00, in 7m0s": progress(
 			workflows.Progress{Step: workflows.StepNeedsAttention, FailsAfter: &soon}, nil),
 		"reconciliation or starter import 1234 retries it; without either, the import fails at 10:07:00, in 7m0s": refused,
-		"it continues once a worker is running":              {Open: true},
-		"the import is published":                            progress(workflows.Progress{Step: workflows.StepImport}, nil),
-		"the import is published, replacing the earlier one": progress(replacing, nil),
+		"it continues once a worker is running":                                      {Open: true},
+		"the import is published once all records are in":                            progress(workflows.Progress{Step: workflows.StepImport}, nil),
+		"the import is published once all records are in, replacing the earlier one": progress(replacing, nil),
 		// 8 + 16 + 32 s, then 33 minutes.
 		"attempt 4 of ImportRecords starts at 10:07:00, in 7m0s; the import needs attention by 10:40 if it keeps failing": progress(
 			workflows.Progress{Step: workflows.StepImport}, &overview.Activity{Name: "ImportRecords", Attempt: 4, MaxAttempts: 40, NextAttempt: &soon}),

@@ -58,7 +58,7 @@ func addJobs(cloud *webscrapertest.Cloud) {
 	}
 }
 
-// faults make the next requests that they fit fail.
+// faults make the next matching requests fail.
 var faults = map[string]webscrapertest.Fault{
 	"truncate": {Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.Truncate(10_000)},
 	"empty":    {Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.Empty()},
@@ -99,9 +99,9 @@ func cloudHandler(cloud *webscrapertest.Cloud) http.Handler {
 			return
 		}
 		cloud.Inject(fault)
-		next := "the next request that it fits fails"
+		next := "the next matching request fails"
 		if fault.Times > 1 {
-			next = fmt.Sprintf("the next %d requests that it fits fail", fault.Times)
+			next = fmt.Sprintf("the next %d matching requests fail", fault.Times)
 		}
 		fmt.Fprintf(w, "%s with %q\n", next, r.PathValue("name"))
 	})
