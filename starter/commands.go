@@ -23,7 +23,7 @@ type commands struct {
 	List        listCommand        `cmd:"" help:"List open imports."`
 	Signal      signalCommand      `cmd:"" help:"Send a signal to an import: accept, delete-now, keep, abandon or reimport."`
 	Run         runCommand         `cmd:"" help:"Scrape a sitemap and import its records."`
-	Import      importCommand      `cmd:"" help:"Import scraping jobs, unless their current content is already imported."`
+	Import      importCommand      `cmd:"" help:"Import scraping jobs. If the current content is published already, the job is only held again, then deleted in the cloud (HOLD_BEFORE_DELETE)."`
 	Reimport    reimportCommand    `cmd:"" help:"Download and import scraping jobs again, replacing their records."`
 	Reconcile   reconcileCommand   `cmd:"" help:"Import every scraping job that has ended and whose current content isn't imported yet."`
 	Backfill    backfillCommand    `cmd:"" help:"Fill a sitemap's mapped table from its published records."`

@@ -134,7 +134,7 @@ func commandsFor(i overview.Import) []command {
 	case i.Result != nil && i.Result.Outcome == workflows.NotFound:
 		return nil
 	case !i.Open:
-		return []command{{fmt.Sprintf("starter reimport %d", i.ScrapingJobID), workflows.SignalMeaning(workflows.ReimportSignal)}}
+		return []command{{i.ReimportCommand(), workflows.SignalMeaning(workflows.ReimportSignal)}}
 	}
 	var commands []command
 	for _, signal := range i.Progress.Signals {

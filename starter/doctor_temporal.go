@@ -182,7 +182,7 @@ func (d *doctor) checkSchedule(ctx context.Context, temporal client.Client, name
 		d.fix("reading the import settings: %v", err)
 		return
 	case there == nil:
-		d.fix("the schedule %s does not exist: run starter setup, or start the starter", id)
+		d.fix("the schedule %s does not exist: run starter setup with the installation's settings; without any, it imports every job of the account and deletes it in the cloud 24 hours later (RECONCILE_EVERY=0 and HOLD_BEFORE_DELETE=never do neither)", id)
 		return
 	case there.PausedBecause != nil:
 		d.fix("the schedule %s is paused (%s): temporal schedule toggle --unpause -s %s", id, *there.PausedBecause, id)
@@ -224,7 +224,7 @@ func (d *doctor) checkSearchAttributes(ctx context.Context, temporal client.Clie
 		return
 	}
 	if len(missing) > 0 {
-		d.line("hint", "search attributes not registered as Keyword: %s: to find imports by them in Temporal, run starter setup", strings.Join(missing, ", "))
+		d.line("hint", "search attributes not registered as Keyword: %s: to find imports by them in Temporal, run starter setup, which also writes the schedule", strings.Join(missing, ", "))
 		return
 	}
 	d.ok("the search attributes are registered")

@@ -32,8 +32,8 @@ func (c *signalCommand) Run(ctx context.Context, streams program.Streams) error 
 		return explain(err, id)
 	}
 	if !found.Open {
-		return fmt.Errorf("the import of scraping job %d has ended (%s) and takes no more signals; to import it again: starter reimport %d",
-			id, found.Step(), id)
+		return fmt.Errorf("the import of scraping job %d has ended (%s) and takes no more signals; to import it again: %s",
+			id, found.Step(), found.ReimportCommand())
 	}
 	if err := c.refusal(found); err != nil && !c.Force {
 		return err

@@ -75,7 +75,7 @@ func (h *handler) signalable(c *gin.Context) (found overview.Import, what action
 func whyNot(i overview.Import) string {
 	switch {
 	case !i.Open:
-		return "Nothing was done: the import has ended. \"starter reimport " + workflows.WorkflowID(i.ScrapingJobID) + "\" imports the job again."
+		return "Nothing was done: the import has ended. \"" + i.ReimportCommand() + "\" imports the job again."
 	case !i.ProgressKnown:
 		return "Nothing was done: " + i.Failure + "."
 	}

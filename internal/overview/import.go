@@ -77,6 +77,16 @@ func (i Import) Sitemap() string { return cmp.Or(i.Progress.SitemapName, i.Summa
 // NamedAccount returns the import's account, "" for the default one.
 func (i Import) NamedAccount() string { return NamedAccount(i.Account) }
 
+// ReimportCommand returns the starter's command that imports the job again. A run whose job
+// is not published needs the account.
+func (i Import) ReimportCommand() string {
+	command := fmt.Sprintf("starter reimport %d", i.ScrapingJobID)
+	if account := i.NamedAccount(); account != "" {
+		command += " --account " + account
+	}
+	return command
+}
+
 // NamedAccount returns the account, "" if it is the default one.
 func NamedAccount(account string) string {
 	if sink.IsNamed(account) {
