@@ -56,7 +56,15 @@ func measureWebhook(ctx context.Context, s *stage, r *result) error {
 		return err
 	}
 	p.url = s.Serve(engine) + webhook.Path + "?token=" + webhookToken
-	if err := inParallel(mainConnections, 100, func(int) error { return p.signalWithStart(ctx, p.notification()) }); err != nil {
+	err = inParallel(mainConnections, 100, func(int) (err error) {
+		for range 5 { // a server that has just started may not answer in time
+			if err = p.signalWithStart(ctx, p.notification()); err == nil {
+				break
+			}
+		}
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("warming up: %w", err)
 	}
 	t := r.table(fmt.Sprintf("webhook: %s notifications of different jobs; medians, rounds: %d", thousands(float64(s.Requests)), s.Rounds),
