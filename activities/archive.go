@@ -71,8 +71,7 @@ func (a *Activities) putIntoArchive(ctx context.Context, in ImportRecordsInput, 
 }
 
 // latestIs reports whether the job's newest archived file is this one and belongs to
-// the job as it is now. A corrupt file does not count, nor, with a retention, an earlier
-// import's: it is removed earlier.
+// the job as it is now. A corrupt file does not count.
 func (a *Activities) latestIs(ctx context.Context, in ImportRecordsInput) (bool, error) {
 	latest, content, err := a.Archive.OpenLatest(ctx, in.Job.Account, in.Job.ScrapingJobID)
 	if errors.Is(err, archive.ErrCorrupt) {
@@ -82,8 +81,7 @@ func (a *Activities) latestIs(ctx context.Context, in ImportRecordsInput) (bool,
 		return false, err
 	}
 	defer content.Close()
-	lasts := a.ArchiveRetention <= 0 || !latest.RequestedAt.Before(in.RequestedAt)
-	return lasts && latest.SHA256 == in.SHA256 && latest.Job == in.Job, nil
+	return latest.SHA256 == in.SHA256 && latest.Job == in.Job, nil
 }
 
 // unarchived reports whether the file of the job's published import should be in the

@@ -86,30 +86,6 @@ func TestPublishedFileIsArchivedOnce(t *testing.T) {
 	require.Len(t, w.archived(bucket), 3, "the job has changed")
 }
 
-// The retention starts with the last import, as the import's file may be needed that long.
-func TestFileThatIsImportedAgainIsArchivedForItsRetentionAgain(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	_, bucket := w.archiving()
-	w.steps.ArchiveRetention = time.Hour
-	id := w.cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
-	var deletion activities.DeleteScrapingJobInput
-	for pass, age := range []time.Duration{3 * time.Hour, time.Minute} {
-		in := w.downloaded(id, pass)
-		in.RequestedAt = time.Now().Add(-age)
-		result, err := w.tryImport(in)
-		require.NoError(t, err)
-		deletion = activities.DeleteScrapingJobInput{Job: in.Job, ImportID: result.ImportID, Counts: result.Counts}
-		_, err = w.tryImport(in)
-		require.NoError(t, err, "a retry")
-		require.Len(t, w.archived(bucket), pass+1)
-	}
-	_, err := run[activities.Removed](w, "RemoveUnfinishedImports", nil)
-	require.NoError(t, err)
-	require.Len(t, w.archived(bucket), 1)
-	require.True(t, w.delete(deletion).Deleted)
-}
-
 func TestWithheldImportIsNotArchived(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
