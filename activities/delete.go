@@ -170,7 +170,11 @@ func (a *Activities) verifyAndDelete(checking, ctx context.Context, of *Account,
 			return result, nil
 		}
 	}
-	// A cancellation does not end this, as the workflow must know whether the job is deleted.
+	// An import closed until here keeps its job. From here on a cancellation ends nothing, as
+	// the workflow must know whether the job is deleted.
+	if ctx.Err() != nil {
+		return result, context.Cause(ctx)
+	}
 	ctx = context.WithoutCancel(ctx)
 	defer keepHeartbeating(ctx, noProgress)()
 	ctx, cancel := context.WithTimeout(ctx, deletionTimeout)

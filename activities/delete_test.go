@@ -94,6 +94,26 @@ func TestDeletionThatHasStartedIsCompletedAndRecordedDespiteACancellation(t *tes
 	require.Equal(t, int64(1), w.count(recordedDeletions))
 }
 
+// It may come before the deletion has started or just after.
+func TestCancellationDuringTheLastCheckIsReportedTruthfully(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id, in := w.importedJob(webscrapertest.Job{Records: webscrapertest.Products(20, 1)})
+	ctx, cancel := context.WithCancel(t.Context())
+	w.cloud.Inject(webscrapertest.Fault{Method: http.MethodGet, Effect: func(_ *webscrapertest.Cloud, next http.Handler) http.Handler {
+		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			next.ServeHTTP(rw, r) // the last check, which the client may or may not read
+			_ = http.NewResponseController(rw).Flush()
+			cancel()
+		})
+	}})
+	env := w.environment()
+	env.SetWorkerOptions(worker.Options{BackgroundActivityContext: ctx})
+	deleted, err := runIn[activities.DeleteScrapingJobResult](w, env, "DeleteScrapingJob", in)
+	require.Equal(t, w.cloud.Deleted(id), err == nil && deleted.Deleted, "%v", err)
+	require.Equal(t, w.cloud.Deleted(id), w.count(recordedDeletions) == 1)
+}
+
 func TestUnverifiedJobStaysInTheCloud(t *testing.T) {
 	t.Parallel()
 	twenty := webscrapertest.Products(20, 1)

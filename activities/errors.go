@@ -237,7 +237,8 @@ func hasFix(err error) bool {
 
 // isBrokenConnection recognizes the errors of lib/pq that PostgreSQL did not report.
 func isBrokenConnection(err error) bool {
-	return is[*net.OpError](err) || is[*tls.CertificateVerificationError](err) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	return is[*net.OpError](err) || is[*tls.CertificateVerificationError](err) ||
+		errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // cloudError wraps an error of the Web Scraper Cloud client: a broken connection does

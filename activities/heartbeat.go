@@ -56,9 +56,9 @@ func noProgress() Progress { return Progress{} }
 // until stopped, even if there is no progress. It is for steps that detect by themselves
 // that they hang.
 //
-// ctx must be the activity's own, that of endWhenSilent or one that never ends. The SDK sends a heartbeat
-// some time after it was recorded, with the same context, and cancels the activity if that
-// context has ended.
+// ctx must be the activity's own, that of endWhenSilent or one that never ends. The SDK
+// sends a heartbeat some time after it was recorded, with the same context, and cancels the
+// activity if that context has ended.
 func keepHeartbeating(ctx context.Context, progress func() Progress) (stop func()) {
 	timeout := activity.GetInfo(ctx).HeartbeatTimeout
 	if timeout <= 0 {

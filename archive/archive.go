@@ -92,7 +92,7 @@ func (a *Archive) Put(caller context.Context, file File, content io.Reader) (err
 			err = closing
 		}
 		if err == nil && local != nil {
-			err = a.syncFolders(caller, key(file))
+			err = a.syncFolders(context.WithoutCancel(caller), key(file)) // or a retry finds it archived
 		}
 	}()
 	if _, err := to.Write(header); err != nil {

@@ -83,6 +83,22 @@ func TestUnknownCountsAreNotShownAsZero(t *testing.T) {
 	require.NotContains(t, status.String(), "published")
 }
 
+func TestCommandsNameTheAccount(t *testing.T) {
+	ended := overview.Import{ScrapingJobID: 500, Status: "Failed"}
+	require.Equal(t, "starter reimport 500", commandsFor(ended)[0].line)
+	ended.Account = "acme"
+	require.Equal(t, "starter reimport 500 --account acme", commandsFor(ended)[0].line)
+}
+
+func TestReimportOfARunningImportComesAfterIt(t *testing.T) {
+	i := overview.Import{ScrapingJobID: 500, Open: true, ProgressKnown: true, Progress: workflows.Progress{
+		Step: workflows.StepImport, Signals: []string{workflows.ReimportSignal},
+	}}
+	require.Equal(t, "downloads and imports the job once more after this import, replacing its records", commandsFor(i)[0].meaning)
+	i.Progress.Step = workflows.StepHold
+	require.Equal(t, workflows.SignalMeaning(workflows.ReimportSignal), commandsFor(i)[0].meaning)
+}
+
 func TestJobThatWasNotFoundIsNotOfferedAgain(t *testing.T) {
 	i := overview.Import{ScrapingJobID: 500, Status: "Completed", Result: &workflows.ImportScrapingJobResult{Outcome: workflows.NotFound}}
 	require.Empty(t, commandsFor(i))

@@ -23,12 +23,12 @@ type importFlags struct {
 	TaskQueue          *string `env:"TASK_QUEUE" placeholder:"NAME" help:"Task queue of the workers. Default: the schedule's, or ${task_queue}."`
 	HoldBeforeDelete   *string `env:"HOLD_BEFORE_DELETE" placeholder:"DURATION" help:"How long a job stays in the cloud after its verified import: a duration, 0 to delete it immediately, or never to keep it. Default: the schedule's, or ${hold}."`
 	SourceFormat       *string `env:"SOURCE_FORMAT" placeholder:"FORMAT" help:"Export format to import: json or csv. Default: the schedule's, or ${source_format}."`
-	SourceRaw          *string `env:"SOURCE_RAW" placeholder:"BOOL" help:"Import the export without the sitemap parser's changes: true or false. Default: false."`
+	SourceRaw          *string `env:"SOURCE_RAW" placeholder:"BOOL" help:"Import the export without the sitemap parser's changes: true or false. Default: the schedule's, or false."`
 	BatchRecords       *string `env:"BATCH_RECORDS" placeholder:"N" help:"Records per commit. Default: the schedule's, or ${batch_records}."`
 	MaxRecordBytes     *string `env:"MAX_RECORD_BYTES" placeholder:"BYTES" help:"Reject records larger than this. Default: the schedule's, or ${max_record_bytes}."`
-	MaxRejected        *string `env:"MAX_REJECTED" placeholder:"N" help:"How many records may be rejected or lack a row in the mapped table before an import counts as incomplete. Default: 0."`
-	MinRecordsPercent  *string `env:"MIN_RECORDS_PERCENT" placeholder:"N" help:"Ask before publishing a finished job with fewer records than this percentage of the sitemap's last published count; at 0, only before publishing one without any good record. Default: 0."`
-	RequireDataQuality *string `env:"REQUIRE_DATA_QUALITY" placeholder:"BOOL" help:"Ask before publishing a job that fails the API's data quality check: true or false. Default: false."`
+	MaxRejected        *string `env:"MAX_REJECTED" placeholder:"N" help:"How many records may be rejected or lack a row in the mapped table before an import counts as incomplete. Default: the schedule's, or 0."`
+	MinRecordsPercent  *string `env:"MIN_RECORDS_PERCENT" placeholder:"N" help:"Ask before publishing a finished job with fewer records than this percentage of the sitemap's last published count; at 0, only before publishing one without any good record. Default: the schedule's, or 0."`
+	RequireDataQuality *string `env:"REQUIRE_DATA_QUALITY" placeholder:"BOOL" help:"Ask before publishing a job that fails the API's data quality check: true or false. Default: the schedule's, or false."`
 	AttentionTimeout   *string `env:"ATTENTION_TIMEOUT" placeholder:"DURATION" help:"How long an import that needs attention waits for a signal before it fails. Default: the schedule's, or ${attention_timeout}."`
 	WorkerGoneAfter    *string `env:"WORKER_GONE_AFTER" placeholder:"DURATION" help:"How long a step waits for the worker that has the file before another worker starts over. Default: the schedule's, or ${worker_gone_after}."`
 	HeartbeatTimeout   *string `env:"HEARTBEAT_TIMEOUT" placeholder:"DURATION" help:"How long a download or an import may go without a heartbeat before another attempt takes over. Default: the schedule's, or ${heartbeat_timeout}."`
