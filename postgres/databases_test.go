@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"os"
 	"os/exec"
@@ -52,10 +53,8 @@ func jobOf(scrapingJobID, records int64) sink.ScrapingJob {
 // filledDatabase returns the URL of a database that has been in use.
 func filledDatabase(t *testing.T) (url string) {
 	t.Helper()
-	url = postgrestest.NewDatabase(t)
+	url = migratedDatabase(t)
 	db := connect(t, url)
-	_, err := postgres.Migrate(t.Context(), db)
-	require.NoError(t, err)
 	store := postgres.NewStore(db, nil)
 	publish := func(attempt sink.Import) {
 		t.Helper()
@@ -147,10 +146,9 @@ func databases(t *testing.T) map[string]*sqlx.DB {
 	t.Helper()
 	all := map[string]*sqlx.DB{"present": connect(t, filledDatabase(t))}
 	for _, file := range dumps(t) {
-		db := restoredDatabase(t, file)
-		_, err := postgres.Migrate(t.Context(), db)
-		require.NoError(t, err)
-		all[filepath.Base(file)] = db
+		all[filepath.Base(file)] = connect(t, postgrestest.NewCopy(t, "migrated "+file, func(databaseURL string) error {
+			return errors.Join(restore(databaseURL, file), migrate(databaseURL))
+		}))
 	}
 	return all
 }
@@ -158,11 +156,19 @@ func databases(t *testing.T) map[string]*sqlx.DB {
 // restoredDatabase returns a database restored from the dump.
 func restoredDatabase(t *testing.T, file string) *sqlx.DB {
 	t.Helper()
+	return connect(t, postgrestest.NewCopy(t, file, func(databaseURL string) error { return restore(databaseURL, file) }))
+}
+
+func restore(databaseURL, file string) error {
 	script, err := os.ReadFile(file)
-	require.NoError(t, err)
-	url := postgrestest.NewDatabase(t)
-	restoring := connect(t, url) // its own connections, as the dump sets session settings
-	_, err = restoring.Exec(string(script))
-	require.NoError(t, err)
-	return connect(t, url)
+	if err != nil {
+		return err
+	}
+	db, err := postgres.Open(databaseURL) // its own connections, as the dump sets session settings
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	_, err = db.Exec(string(script))
+	return err
 }

@@ -20,7 +20,24 @@ const jobID = 1234
 
 func newStore(t *testing.T) (*postgres.Store, *sqlx.DB) {
 	t.Helper()
-	return newStoreOn(t, postgrestest.NewDatabase(t))
+	db := connect(t, migratedDatabase(t))
+	return postgres.NewStore(db, nil), db
+}
+
+// migratedDatabase returns the URL of a database with the schema.
+func migratedDatabase(t *testing.T) string {
+	t.Helper()
+	return postgrestest.NewCopy(t, "migrated", migrate)
+}
+
+func migrate(databaseURL string) error {
+	db, err := postgres.Open(databaseURL)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	_, err = postgres.Migrate(context.Background(), db)
+	return err
 }
 
 func newStoreOn(t *testing.T, databaseURL string) (*postgres.Store, *sqlx.DB) {

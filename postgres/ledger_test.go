@@ -13,7 +13,6 @@ import (
 	"github.com/lib/pq/pqerror"
 	"github.com/stretchr/testify/require"
 
-	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/sink"
 )
@@ -29,9 +28,7 @@ type ledgers struct {
 func newLedgers(t *testing.T) *ledgers {
 	t.Helper()
 	t.Parallel()
-	db := connect(t, postgrestest.NewDatabase(t))
-	_, err := postgres.Migrate(t.Context(), db)
-	require.NoError(t, err)
+	db := connect(t, migratedDatabase(t))
 	return &ledgers{t, db}
 }
 

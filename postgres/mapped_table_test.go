@@ -9,7 +9,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/mapping"
 	"github.com/scrapehaul/scrapehaul/postgres"
 )
@@ -60,9 +59,7 @@ func TestTableThatCannotTakeRowsIsReportedAtStart(t *testing.T) {
 
 func TestWorkersPrepareMappedTablesConcurrently(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.NewDatabase(t)
-	_, err := postgres.Migrate(t.Context(), connect(t, url))
-	require.NoError(t, err)
+	url := migratedDatabase(t)
 	mappings, err := mapping.Parse("mappings.yaml", []byte(deactivate))
 	require.NoError(t, err)
 	var all sync.WaitGroup

@@ -10,7 +10,6 @@ import (
 	"github.com/lib/pq"
 	"github.com/stretchr/testify/require"
 
-	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/sink"
 )
@@ -61,7 +60,7 @@ func importedFrom(t *testing.T, store *postgres.Store, r sink.ImportRequest, col
 
 func TestListenersReceiveEachPublicationOnce(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.NewDatabase(t)
+	url := migratedDatabase(t)
 	store, db := newStoreOn(t, url)
 	l := listen(t, url)
 
@@ -105,7 +104,7 @@ func TestListenersReceiveEachPublicationOnce(t *testing.T) {
 
 func TestAWithheldImportSendsNoNotification(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.NewDatabase(t)
+	url := migratedDatabase(t)
 	_, db := newStoreOn(t, url)
 	store := mapped(t, db, deactivate)
 	l := listen(t, url)
@@ -123,7 +122,7 @@ func TestAWithheldImportSendsNoNotification(t *testing.T) {
 
 func TestNotificationsOmitLongNames(t *testing.T) {
 	t.Parallel()
-	url := postgrestest.NewDatabase(t)
+	url := migratedDatabase(t)
 	store, _ := newStoreOn(t, url)
 	l := listen(t, url)
 	var columns []string

@@ -20,9 +20,23 @@ const maxPrefix = 63 - 9
 // It returns its URL, which contains the password, and a function that drops it even while
 // it has connections.
 func (s *Server) CreateDatabase(ctx context.Context, prefix string) (databaseURL string, drop func(context.Context) error, err error) {
-	name := prefix[:min(len(prefix), maxPrefix)] + "_" + strings.ToLower(rand.Text()[:8])
 	// template1 may be in use or changed, template0 cannot.
-	_, err = s.admin.ExecContext(ctx, "CREATE DATABASE "+pq.QuoteIdentifier(name)+" TEMPLATE template0 ENCODING 'UTF8'")
+	return s.create(ctx, prefix, "template0 ENCODING 'UTF8'")
+}
+
+// CopyDatabase is [Server.CreateDatabase] with what the database at originalURL has, which
+// must have no connections.
+func (s *Server) CopyDatabase(ctx context.Context, prefix, originalURL string) (databaseURL string, drop func(context.Context) error, err error) {
+	original, err := parseURL(originalURL)
+	if err != nil {
+		return "", nil, err
+	}
+	return s.create(ctx, prefix, pq.QuoteIdentifier(strings.TrimPrefix(original.Path, "/")))
+}
+
+func (s *Server) create(ctx context.Context, prefix, template string) (databaseURL string, drop func(context.Context) error, err error) {
+	name := prefix[:min(len(prefix), maxPrefix)] + "_" + strings.ToLower(rand.Text()[:8])
+	_, err = s.admin.ExecContext(ctx, "CREATE DATABASE "+pq.QuoteIdentifier(name)+" TEMPLATE "+template+s.strategy)
 	if err != nil {
 		return "", nil, fmt.Errorf("creating the database %s: %w", name, err)
 	}

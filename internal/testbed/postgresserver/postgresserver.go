@@ -40,6 +40,8 @@ type Server struct {
 	admin   *sql.DB
 	cluster *cluster // nil if Start did not start the server
 
+	strategy string // of CREATE DATABASE; empty is the server's own
+
 	mu       sync.Mutex
 	leftOver map[string]struct{} // databases created and not dropped yet
 }
@@ -73,6 +75,13 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	}
 	if err := s.admin.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("connecting to PostgreSQL at %s: %w", s.url.Host, err), s.Stop())
+	}
+	if s.cluster != nil && opts.NoSync {
+		// Its checkpoints cost nothing here, and it is four times as fast.
+		const strategy = `SELECT CASE WHEN current_setting('server_version_num')::integer >= 150000 THEN ' STRATEGY file_copy' ELSE '' END`
+		if err := s.admin.QueryRowContext(ctx, strategy).Scan(&s.strategy); err != nil {
+			return nil, errors.Join(fmt.Errorf("reading the version of PostgreSQL: %w", err), s.Stop())
+		}
 	}
 	return s, nil
 }

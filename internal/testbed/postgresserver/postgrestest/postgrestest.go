@@ -27,6 +27,36 @@ func NewDatabase(t testing.TB) (databaseURL string) {
 	return newDatabase(t, server)
 }
 
+// NewCopy is [NewDatabase] with what fill writes to it. Tests with the same name share one
+// call of fill, which must close its connections.
+func NewCopy(t testing.TB, name string, fill func(databaseURL string) error) (databaseURL string) {
+	t.Helper()
+	if os.Getenv("DATABASE_URL") != "" { // nothing would drop the original
+		databaseURL = NewDatabase(t)
+		require.NoError(t, fill(databaseURL))
+		return databaseURL
+	}
+	fulltier.Needs(t, "a PostgreSQL server")
+	server, err := sharedServer()
+	require.NoError(t, err)
+	original, _ := originals.LoadOrStore(name, sync.OnceValues(func() (string, error) {
+		originalURL, _, err := server.CreateDatabase(context.Background(), "original")
+		if err != nil {
+			return "", err
+		}
+		return originalURL, fill(originalURL)
+	}))
+	originalURL, err := original.(func() (string, error))()
+	require.NoError(t, err)
+	databaseURL, drop, err := server.CopyDatabase(t.Context(), "scrapehaul_test", originalURL)
+	require.NoError(t, err)
+	dropAtEnd(t, drop)
+	return databaseURL
+}
+
+// originals are the databases of [NewCopy] by name.
+var originals sync.Map
+
 // NewServer starts a server for one test, which may restart it, and returns it with the URL
 // of an empty database. It is as durable as in production, and ends with the test.
 func NewServer(t testing.TB) (server *postgresserver.Server, databaseURL string) {
@@ -42,12 +72,16 @@ func newDatabase(t testing.TB, server *postgresserver.Server) (databaseURL strin
 	t.Helper()
 	databaseURL, drop, err := server.CreateDatabase(t.Context(), "scrapehaul_test")
 	require.NoError(t, err)
+	dropAtEnd(t, drop)
+	return databaseURL
+}
+
+func dropAtEnd(t testing.TB, drop func(context.Context) error) {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		require.NoError(t, drop(ctx))
 	})
-	return databaseURL
 }
 
 // NewStandby starts a hot standby of a server of NewServer. It ends with the test.
