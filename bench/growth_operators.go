@@ -75,7 +75,7 @@ func measureOperators(ctx context.Context, s *stage, r *result) error {
 	s.step("Waiting until Temporal lists all of them, and the worker knows them")
 	reader := overview.Reader{Temporal: temporal}
 	if err := waitFor(ctx, time.Second, func() (bool, error) {
-		open, err := temporal.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Query: workflows.OpenImports("")})
+		open, err := temporal.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Query: workflows.OpenImports})
 		if err != nil || open.GetCount() < int64(s.GrowthOpen) {
 			return false, err
 		}

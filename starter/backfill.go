@@ -19,7 +19,7 @@ import (
 )
 
 type backfillCommand struct {
-	temporalFlags
+	taskQueueFlag
 	Account string `placeholder:"NAME" help:"Account that has the sitemap. Default: default."`
 	Sitemap string `arg:"" help:"Sitemap with a mapping."`
 }

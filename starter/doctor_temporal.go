@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
 	enumspb "go.temporal.io/api/enums/v1"
 	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	"go.temporal.io/api/workflowservice/v1"
@@ -51,13 +52,17 @@ func (d *doctor) checkTemporal(ctx context.Context) {
 	d.ok("namespace %s exists", s.Namespace)
 	d.checkSignal(ctx, temporal, s.Namespace)
 	d.checkSchedule(ctx, temporal, s.Namespace)
-	d.checkPollers(ctx, temporal)
 	d.checkSearchAttributes(ctx, temporal, s.Namespace)
 	d.open, err = within(ctx, func(ctx context.Context) (map[string]workflows.OpenCount, error) {
-		return workflows.CountOpenImports(ctx, temporal, d.taskQueue)
+		return workflows.CountOpenImports(ctx, temporal)
 	})
 	if err != nil {
 		d.fix("counting the open imports: %v", err)
+	}
+	d.checkPollers(ctx, temporal, d.taskQueue, "")
+	left := d.leftBehind()
+	for _, queue := range slices.Sorted(maps.Keys(left)) {
+		d.checkPollers(ctx, temporal, queue, fmt.Sprintf(" until its %s ended", english.Plural(left[queue], "open import has", "open imports have")))
 	}
 	d.checkAttention()
 }
@@ -124,17 +129,34 @@ func (d *doctor) checkSignal(ctx context.Context, temporal client.Client, namesp
 // this time.
 const maxPoll = 70 * time.Second
 
-// checkPollers checks for workers on the task queues that imports need. Only a worker with
-// room for a download polls the downloads queue.
-func (d *doctor) checkPollers(ctx context.Context, temporal client.Client) {
-	running := false
+// leftBehind returns the number of open imports on each other task queue.
+func (d *doctor) leftBehind() map[string]int {
+	queues := map[string]int{}
+	for _, count := range d.open {
+		for queue, n := range count.ByTaskQueue {
+			if queue != d.taskQueue {
+				queues[queue] += n
+			}
+		}
+	}
+	return queues
+}
+
+// checkPollers checks for workers on the task queues that imports on taskQueue need; until
+// says how long they need them. Only a worker with room for a download polls the downloads
+// queue.
+func (d *doctor) checkPollers(ctx context.Context, temporal client.Client, taskQueue, until string) {
+	running, keep := false, ""
+	if until != "" {
+		keep = "; keep one" + until
+	}
 	for _, each := range []struct {
 		queue string
 		kind  enumspb.TaskQueueType
 	}{
-		{d.taskQueue, enumspb.TASK_QUEUE_TYPE_WORKFLOW},
-		{d.taskQueue, enumspb.TASK_QUEUE_TYPE_ACTIVITY},
-		{workflows.DownloadTaskQueue(d.taskQueue), enumspb.TASK_QUEUE_TYPE_ACTIVITY},
+		{taskQueue, enumspb.TASK_QUEUE_TYPE_WORKFLOW},
+		{taskQueue, enumspb.TASK_QUEUE_TYPE_ACTIVITY},
+		{workflows.DownloadTaskQueue(taskQueue), enumspb.TASK_QUEUE_TYPE_ACTIVITY},
 	} {
 		kind := strings.ToLower(each.kind.String())
 		described, err := within(ctx, func(ctx context.Context) (*workflowservice.DescribeTaskQueueResponse, error) {
@@ -146,9 +168,9 @@ func (d *doctor) checkPollers(ctx context.Context, temporal client.Client) {
 		case live == 0 && running:
 			d.line("hint", "no worker polls task queue %s for %s tasks: all slots of the running workers (MAX_CONCURRENT_IMPORTS) are in use, or they have just lost Temporal", each.queue, kind)
 		case live == 0:
-			d.fix("no worker polls task queue %s for %s tasks: start one (worker run), with TASK_QUEUE=%s", each.queue, kind, d.taskQueue)
+			d.fix("no worker polls task queue %s for %s tasks: start one (worker run), with TASK_QUEUE=%s%s", each.queue, kind, taskQueue, until)
 		default:
-			d.ok("workers poll task queue %s for %s tasks: %d", each.queue, kind, live)
+			d.ok("workers that polled task queue %s for %s tasks in the last %.0f seconds: %d%s", each.queue, kind, d.maxPoll().Seconds(), live, keep)
 			running = each.kind == enumspb.TASK_QUEUE_TYPE_ACTIVITY
 		}
 	}
@@ -157,7 +179,7 @@ func (d *doctor) checkPollers(ctx context.Context, temporal client.Client) {
 // live counts the workers that polled recently. A worker keeps its identity across
 // restarts.
 func (d *doctor) live(pollers []*taskqueuepb.PollerInfo) (n int) {
-	since := time.Now().Add(-cmp.Or(d.settings.maxPoll, maxPoll))
+	since := time.Now().Add(-d.maxPoll())
 	for _, poller := range pollers {
 		if poller.GetLastAccessTime().AsTime().After(since) {
 			n++
@@ -165,6 +187,8 @@ func (d *doctor) live(pollers []*taskqueuepb.PollerInfo) (n int) {
 	}
 	return n
 }
+
+func (d *doctor) maxPoll() time.Duration { return cmp.Or(d.settings.maxPoll, maxPoll) }
 
 func (d *doctor) given() given {
 	return givenBy(d.settings.importFlags, d.settings.filterFlags, d.settings.scheduleFlags)

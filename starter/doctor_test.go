@@ -59,8 +59,8 @@ func TestDoctorReportsAHealthySystem(t *testing.T) {
 	}
 	for _, want := range []string{
 		"Temporal at ", "namespace ", "workflows in namespace ",
-		"workers poll task queue scrapingjob-import for workflow tasks", "workers poll task queue scrapingjob-import for activity tasks",
-		"workers poll task queue scrapingjob-import@downloads for activity tasks",
+		"workers that polled task queue scrapingjob-import for workflow tasks in the last", "workers that polled task queue scrapingjob-import for activity tasks in the last",
+		"workers that polled task queue scrapingjob-import@downloads for activity tasks in the last",
 		"the schedule scrapehaul-reconcile runs every 24h0m0s",
 		"the import settings in the schedule scrapehaul-reconcile match those given here", "the search attributes are registered",
 		"PostgreSQL answers", "PostgreSQL's clock matches this machine's", "the database is writable", "schema scrapehaul is at version ",
@@ -113,6 +113,27 @@ func TestDoctorSaysHowToFixEachProblem(t *testing.T) {
 			require.Contains(t, out, "ok    ", "the other checks run")
 		})
 	}
+}
+
+func TestOpenImportsOfTheTaskQueueLeftBehindAreShown(t *testing.T) {
+	s := newSystem(t, nil)
+	_, argument := addJob(s, webscrapertest.Job{SitemapName: "laptops", Records: webscrapertest.Products(20, 1)})
+	setUp(t)
+	code, _, problems := runStarter("setup", "--move-task-queue", "--task-queue", "stocks")
+	require.Equal(t, program.ExitOK, code, problems)
+
+	eventually(s, shows(argument+" "), "list")
+	_, out, _ := runStarter("status", argument)
+	require.Regexp(t, `(?m)^step +unknown: no worker answered: check that a worker runs on task queue scrapingjob-import$`, out)
+	_, out, _ = runStarter("doctor")
+	require.Contains(t, out, "fix   no worker polls task queue stocks for workflow tasks: start one (worker run), with TASK_QUEUE=stocks\n")
+	require.Contains(t, out, "fix   no worker polls task queue scrapingjob-import for workflow tasks: start one (worker run), with TASK_QUEUE=scrapingjob-import until its 1 open import has ended\n")
+
+	s.StartWorker(s.Spool)
+	s.WaitFor("the worker", func() bool {
+		_, out, _ = runStarter("doctor")
+		return strings.Contains(out, "ok    workers that polled task queue scrapingjob-import for workflow tasks in the last 70 seconds: 1; keep one until its 1 open import has ended\n")
+	})
 }
 
 func TestOtherWorkflowWithAnImportIDIsNamed(t *testing.T) {
@@ -227,7 +248,7 @@ func TestDoctorCountsLiveWorkers(t *testing.T) {
 	polls := func(workers string) func() bool {
 		return func() bool {
 			_, out, _ := runDoctor(t)
-			return strings.Count(out, "tasks: "+workers+"\n") == 3
+			return strings.Count(out, "tasks in the last 70 seconds: "+workers+"\n") == 3
 		}
 	}
 	worker := s.StartWorker(s.Spool)

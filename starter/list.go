@@ -15,47 +15,21 @@ import (
 	"github.com/scrapehaul/scrapehaul/internal/overview"
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/internal/validate"
-	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
 // listPage is how many imports are read at a time.
 const listPage = 50
 
-// temporalFlags are the settings of commands that read imports. The connection is set by
-// the TEMPORAL_* variables.
-type temporalFlags struct {
-	GivenTaskQueue *string `name:"task-queue" env:"TASK_QUEUE" placeholder:"NAME" help:"Task queue of the workers. Default: the schedule's, or ${task_queue}."`
-
-	taskQueue string // set by connect
-}
-
-// connect returns a client, and sets the task queue.
-func (f *temporalFlags) connect(ctx context.Context, s *program.Settings) (client.Client, error) {
+// connect returns a client for commands that need only the TEMPORAL_* variables.
+func connect(ctx context.Context, s *program.Settings) (client.Client, error) {
 	options := s.Temporal(discard())
-	if f.GivenTaskQueue != nil {
-		f.taskQueue = taskQueue(s, "TASK_QUEUE", *f.GivenTaskQueue)
-	}
 	if err := s.Err(); err != nil {
 		return nil, err
 	}
-	temporal, err := dial(ctx, options)
-	if err != nil || f.taskQueue != "" {
-		return temporal, err
-	}
-	i, err := workflows.ReadInstallation(ctx, temporal, options.Namespace)
-	if err != nil {
-		temporal.Close()
-		return nil, fmt.Errorf("reading the workers' task queue, as TASK_QUEUE is not set: %w", err)
-	}
-	if i == nil {
-		i = new(workflows.DefaultInstallation())
-	}
-	f.taskQueue = i.TaskQueue
-	return temporal, nil
+	return dial(ctx, options)
 }
 
 type listCommand struct {
-	temporalFlags
 	Account        string `placeholder:"NAME" help:"Only imports of this account, including those that wait for its API token."`
 	NeedsAttention bool   `help:"Only imports that need attention, all of them; the exit status is 3 if there are any."`
 	Limit          int    `default:"50" placeholder:"N" help:"List the newest N imports; 0 for all. Default: ${default}."`
@@ -69,12 +43,12 @@ func (c *listCommand) Run(ctx context.Context, streams program.Streams) error {
 		s.Problem("--limit is %d: want a positive number, or 0 for all", c.Limit)
 	}
 	checkAccount(&s, c.Account)
-	temporal, err := c.connect(ctx, &s)
+	temporal, err := connect(ctx, &s)
 	if err != nil {
 		return err
 	}
 	defer temporal.Close()
-	reader := &overview.Reader{Temporal: temporal, TaskQueue: c.taskQueue, Account: c.Account}
+	reader := &overview.Reader{Temporal: temporal, Account: c.Account}
 	if !c.NeedsAttention {
 		return c.listOpen(ctx, reader, streams)
 	}
@@ -101,7 +75,7 @@ func (c *listCommand) Run(ctx context.Context, streams program.Streams) error {
 	case len(imports)+len(waiting) > 0:
 		return program.ErrNeedsAttention
 	case unknown > 0:
-		return fmt.Errorf("%d open imports may need attention: no worker answers on task queue %s", unknown, c.taskQueue)
+		return fmt.Errorf("%d open imports may need attention: no worker answers", unknown)
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ import (
 )
 
 type runCommand struct {
-	temporalFlags
+	taskQueueFlag
 	SitemapID        int64           `arg:"" name:"sitemap-id" help:"ID of a sitemap in Web Scraper Cloud."`
 	Account          string          `placeholder:"NAME" help:"Account that has the sitemap. Default: default."`
 	StartURLs        []string        `name:"start-url" sep:"none" placeholder:"URL" help:"Scrape this URL instead of the sitemap's start URLs. Repeatable."`
@@ -108,7 +108,7 @@ func (c *runCommand) input(s *program.Settings) workflows.RunSitemapInput {
 
 func (c *runCommand) await(ctx context.Context, temporal client.Client, run client.WorkflowRun, streams program.Streams) error {
 	var result contract.RunSitemapResult
-	watch := runWatch{temporal: temporal, run: run, reader: &overview.Reader{Temporal: temporal, TaskQueue: c.taskQueue}}
+	watch := runWatch{temporal: temporal, run: run, reader: &overview.Reader{Temporal: temporal}}
 	watch.refresh(ctx)
 	err := followRun(ctx, streams, run, &result, watch.see, watch.refresh)
 	switch {

@@ -56,7 +56,7 @@ func (s *webhookServer) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	shutPage, err := s.statusPageFlags.register(engine, temporal, s.temporal.Namespace, s.webhook.TaskQueue, s.logger)
+	shutPage, err := s.statusPageFlags.register(engine, temporal, s.temporal.Namespace, s.logger)
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (s *webhookServer) run(ctx context.Context) error {
 			})
 		},
 		func(ctx context.Context) error { // apart from the webhook, which is public
-			return metrics.Serve(ctx, "Serving metrics", temporal, s.webhook.TaskQueue, func(gin.IRouter) {})
+			return metrics.Serve(ctx, "Serving metrics", temporal, func(gin.IRouter) {})
 		})
 }
 

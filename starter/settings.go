@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"math"
@@ -9,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"go.temporal.io/sdk/client"
 
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/program"
@@ -241,4 +244,37 @@ func (g given) apply(i *workflows.Installation) (changes []change) {
 		}
 	}
 	return changes
+}
+
+// taskQueueFlag is the setting of commands that start other workflows than imports. The
+// connection is set by the TEMPORAL_* variables.
+type taskQueueFlag struct {
+	GivenTaskQueue *string `name:"task-queue" env:"TASK_QUEUE" placeholder:"NAME" help:"Task queue of the workers. Default: the schedule's, or ${task_queue}."`
+
+	taskQueue string // set by connect
+}
+
+// connect returns a client, and sets the task queue.
+func (f *taskQueueFlag) connect(ctx context.Context, s *program.Settings) (client.Client, error) {
+	if f.GivenTaskQueue != nil {
+		f.taskQueue = taskQueue(s, "TASK_QUEUE", *f.GivenTaskQueue)
+	}
+	options := s.Temporal(discard())
+	if err := s.Err(); err != nil {
+		return nil, err
+	}
+	temporal, err := dial(ctx, options)
+	if err != nil || f.taskQueue != "" {
+		return temporal, err
+	}
+	i, err := workflows.ReadInstallation(ctx, temporal, options.Namespace)
+	if err != nil {
+		temporal.Close()
+		return nil, fmt.Errorf("reading the workers' task queue, as TASK_QUEUE is not set: %w", err)
+	}
+	if i == nil {
+		i = new(workflows.DefaultInstallation())
+	}
+	f.taskQueue = i.TaskQueue
+	return temporal, nil
 }

@@ -220,7 +220,7 @@ func TestAnotherTaskQueueIsRefused(t *testing.T) {
 	programtest.RequireProblems(t, "starter", problems, "TASK_QUEUE is missing: ")
 	code, out, problems := runStarter("setup", "--move-task-queue", "--task-queue", "stocks")
 	require.Equal(t, program.ExitOK, code, problems)
-	require.Contains(t, out, "TASK_QUEUE: prices → stocks\n")
+	require.Contains(t, out, "TASK_QUEUE: prices → stocks\nopen imports stay on task queue prices: ")
 	require.Equal(t, "stocks", installation(t, namespace).TaskQueue)
 
 	// A host creates its own schedule.

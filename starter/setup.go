@@ -81,6 +81,9 @@ func (s *store) print(ctx context.Context, out io.Writer) error {
 	fmt.Fprintf(out, "schedule %s: %s, %s\n", workflows.ReconcileScheduleID, done, every)
 	for _, each := range changes {
 		fmt.Fprintln(out, each)
+		if each.name == "TASK_QUEUE" {
+			fmt.Fprintf(out, program.Commands("open imports stay on task queue %s: keep a worker there until starter doctor no longer names it\n"), each.from)
+		}
 	}
 	if s.indexed && !s.isNew {
 		fmt.Fprintln(out, "new imports set the search attributes")

@@ -12,7 +12,6 @@ import (
 )
 
 type signalCommand struct {
-	temporalFlags
 	ID    string `arg:"" name:"id" help:"Scraping job ID."`
 	Name  string `arg:"" enum:"accept,delete-now,keep,abandon,reimport" help:"accept, delete-now, keep, abandon or reimport."`
 	Force bool   `help:"Send the signal even if it has no effect in the import's current state."`
@@ -22,12 +21,12 @@ type signalCommand struct {
 func (c *signalCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	id := scrapingJobID(&s, c.ID)
-	temporal, err := c.connect(ctx, &s)
+	temporal, err := connect(ctx, &s)
 	if err != nil {
 		return err
 	}
 	defer temporal.Close()
-	found, err := (&overview.Reader{Temporal: temporal, TaskQueue: c.taskQueue}).Import(ctx, id)
+	found, err := (&overview.Reader{Temporal: temporal}).Import(ctx, id)
 	if err != nil {
 		return explain(err, id)
 	}

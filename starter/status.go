@@ -12,7 +12,6 @@ import (
 )
 
 type statusCommand struct {
-	temporalFlags
 	ID    string `arg:"" name:"id" help:"Scraping job ID."`
 	JSON  bool   `name:"json" help:"Print a JSON object."`
 	Watch bool   `default:"true" negatable:"" help:"On a terminal, follow the import with a progress bar until it ends or waits."`
@@ -22,12 +21,12 @@ type statusCommand struct {
 func (c *statusCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	id := scrapingJobID(&s, c.ID)
-	temporal, err := c.connect(ctx, &s)
+	temporal, err := connect(ctx, &s)
 	if err != nil {
 		return err
 	}
 	defer temporal.Close()
-	reader := &overview.Reader{Temporal: temporal, TaskQueue: c.taskQueue}
+	reader := &overview.Reader{Temporal: temporal}
 	found, err := reader.Import(ctx, id)
 	if err != nil {
 		return explain(err, id)

@@ -40,7 +40,7 @@ func (f *statusPageFlags) validate(s *program.Settings) {
 
 // register adds the page, if it is on. The page connects to PostgreSQL when it is
 // requested; shut closes the connections.
-func (f *statusPageFlags) register(router gin.IRoutes, temporal client.Client, namespace, taskQueue string, logger *slog.Logger) (shut func(), err error) {
+func (f *statusPageFlags) register(router gin.IRoutes, temporal client.Client, namespace string, logger *slog.Logger) (shut func(), err error) {
 	if !f.on() {
 		return func() {}, nil
 	}
@@ -50,7 +50,7 @@ func (f *statusPageFlags) register(router gin.IRoutes, temporal client.Client, n
 	}
 	shut = func() { _ = db.Close() } // nothing is written
 	err = statuspage.Register(router, statuspage.Options{
-		Client: temporal, Namespace: namespace, TaskQueue: taskQueue, Store: postgres.NewStore(db, nil),
+		Client: temporal, Namespace: namespace, Store: postgres.NewStore(db, nil),
 		User: f.StatusPageUser, Password: f.StatusPagePassword, TemporalUIURL: f.TemporalUIURL, Logger: logger,
 	})
 	if err != nil {

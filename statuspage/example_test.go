@@ -29,7 +29,6 @@ func ExampleRegister() {
 	err = statuspage.Register(engine.Group("/admin"), statuspage.Options{
 		Client:    temporal,
 		Namespace: "default",
-		TaskQueue: "prices", // the task queue of the worker with the plugin
 		Store:     postgres.NewStore(db, nil),
 		User:      "operator",
 		Password:  os.Getenv("PAGE_PASSWORD"),

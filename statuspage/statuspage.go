@@ -25,9 +25,6 @@ type Options struct {
 	Client client.Client
 	// Namespace is the client's namespace. Required.
 	Namespace string
-	// TaskQueue limits the page to the open imports of one task queue. Default: all in the
-	// namespace.
-	TaskQueue string
 	// Store reads the history. Required.
 	Store *postgres.Store
 	// User and Password are the credentials for HTTP Basic authentication. Both are
@@ -86,7 +83,7 @@ func Register(router gin.IRoutes, options Options) error {
 	}
 	h := &handler{
 		options:     options,
-		reader:      overview.Reader{Temporal: options.Client, TaskQueue: options.TaskQueue, GroupByAccount: true},
+		reader:      overview.Reader{Temporal: options.Client, GroupByAccount: true},
 		credentials: known,
 		crossOrigin: http.NewCrossOriginProtection(),
 		temporal:    source{name: "Temporal", logger: options.Logger},

@@ -131,7 +131,7 @@ func identity(spoolDir string) string {
 // serveHealth serves /healthz, /readyz and /metrics until ctx ends, if there is an address.
 func (w *importWorker) serveHealth(ctx context.Context, temporal client.Client, db *sqlx.DB, metrics *program.Metrics) error {
 	gin.SetMode(gin.ReleaseMode)
-	return metrics.Serve(ctx, "Serving health checks", temporal, w.TaskQueue, func(router gin.IRouter) {
+	return metrics.Serve(ctx, "Serving health checks", temporal, func(router gin.IRouter) {
 		metrics.WatchAPIBudget(db, slices.Sorted(maps.Keys(w.plugin.Clouds)))
 		program.RegisterHealth(router, w.logger, program.NeedTemporal(temporal, w.temporal.Namespace), program.Need{Name: "PostgreSQL", Reach: db.PingContext})
 	})

@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"strings"
 
 	commonpb "go.temporal.io/api/common/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
@@ -43,34 +43,40 @@ func (w *importScrapingJob) noteAttention(ctx workflow.Context, problem error) {
 // OpenCount counts open imports.
 type OpenCount struct {
 	All int
+	// ByTaskQueue counts them by task queue: those of an installation that moved stay where
+	// they were.
+	ByTaskQueue map[string]int
 	// NeedAttention counts those that need attention, for each of ProblemKinds.
 	NeedAttention map[string]int
 }
 
-// CountOpenImports counts the running imports of a task queue by account; the result always
-// has the default account. It reads Temporal's list of workflows, which is a few seconds
+// CountOpenImports counts the namespace's running imports by account; the result always has
+// the default account. It reads Temporal's list of workflows, which is a few seconds
 // behind, 1000 per call.
 // If a host encrypts its payloads, all imports count as the default account's, and one that
 // has ever needed attention counts as activities.ErrorOther until it ends.
-func CountOpenImports(ctx context.Context, c client.Client, taskQueue string) (map[string]OpenCount, error) {
+func CountOpenImports(ctx context.Context, c client.Client) (map[string]OpenCount, error) {
 	counts := map[string]OpenCount{}
-	add := func(account string, open int, problem string) {
+	of := func(account string) OpenCount {
 		count, known := counts[account]
 		if !known {
-			count.NeedAttention = map[string]int{}
+			count.ByTaskQueue, count.NeedAttention = map[string]int{}, map[string]int{}
 			for _, kind := range ProblemKinds() {
 				count.NeedAttention[kind] = 0
 			}
 		}
-		count.All += open
+		return count
+	}
+	counts[sink.DefaultAccount] = of(sink.DefaultAccount)
+	err := eachOpenImport(ctx, c, func(run *workflowpb.WorkflowExecutionInfo, account, problem string) {
+		account = cmp.Or(account, sink.DefaultAccount)
+		count := of(account)
+		count.All++
+		count.ByTaskQueue[run.GetTaskQueue()]++
 		if problem != "" {
 			count.NeedAttention[problem]++
 		}
 		counts[account] = count
-	}
-	add(sink.DefaultAccount, 0, "")
-	err := eachOpenImport(ctx, c, taskQueue, func(_ *commonpb.WorkflowExecution, account, problem string) {
-		add(cmp.Or(account, sink.DefaultAccount), 1, problem)
 	})
 	if err != nil {
 		return nil, err
@@ -78,26 +84,20 @@ func CountOpenImports(ctx context.Context, c client.Client, taskQueue string) (m
 	return counts, nil
 }
 
-// OpenImports returns the list filter for the open imports of a task queue, or of all task
-// queues if it is empty.
-func OpenImports(taskQueue string) string {
-	query := fmt.Sprintf("WorkflowType = '%s' AND ExecutionStatus = 'Running'", ImportScrapingJobName)
-	if taskQueue != "" {
-		query += " AND TaskQueue = '" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(taskQueue) + "'"
-	}
-	return query
-}
+// OpenImports is the list filter for the open imports of a namespace, on all task queues: those
+// on one that the installation has left need workers, too.
+const OpenImports = "WorkflowType = '" + ImportScrapingJobName + "' AND ExecutionStatus = 'Running'"
 
-func eachOpenImport(ctx context.Context, c client.Client, taskQueue string, do func(run *commonpb.WorkflowExecution, account, problem string)) error {
-	request := &workflowservice.ListWorkflowExecutionsRequest{Query: OpenImports(taskQueue), PageSize: 1000}
+func eachOpenImport(ctx context.Context, c client.Client, do func(run *workflowpb.WorkflowExecutionInfo, account, problem string)) error {
+	request := &workflowservice.ListWorkflowExecutionsRequest{Query: OpenImports, PageSize: 1000}
 	for {
 		page, err := c.ListWorkflow(ctx, request)
 		if err != nil {
-			return fmt.Errorf("listing the open imports of task queue %q: %w", taskQueue, err)
+			return fmt.Errorf("listing the open imports: %w", err)
 		}
 		for _, each := range page.GetExecutions() {
 			account, problem := readMemo(each.GetMemo())
-			do(each.GetExecution(), account, problem)
+			do(each, account, problem)
 		}
 		if request.NextPageToken = page.GetNextPageToken(); len(request.NextPageToken) == 0 {
 			return nil

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"strconv"
 
-	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/api/serviceerror"
+	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/workflow"
@@ -91,10 +91,10 @@ func countEachTryAgain(ctx context.Context, c client.Client, in tryAgainInput) (
 
 // listRetryable lists the imports that need attention and that a retry can help.
 func listRetryable(ctx context.Context, c client.Client, in tryAgainInput, progress *signaling) (jobs []int64, err error) {
-	err = eachOpenImport(ctx, c, activity.GetInfo(ctx).TaskQueue, func(run *commonpb.WorkflowExecution, account, problem string) {
+	err = eachOpenImport(ctx, c, func(run *workflowpb.WorkflowExecutionInfo, account, problem string) {
 		activity.RecordHeartbeat(ctx, progress)
 		read := in.Account == "" || account == "" || in.Account == account
-		if job, err := strconv.ParseInt(run.GetWorkflowId(), 10, 64); err == nil && read && Retryable(problem) {
+		if job, err := strconv.ParseInt(run.GetExecution().GetWorkflowId(), 10, 64); err == nil && read && Retryable(problem) {
 			jobs = append(jobs, job)
 		}
 	})

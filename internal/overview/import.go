@@ -29,8 +29,6 @@ var ErrNotFound = errors.New("Temporal has no import of this scraping job")
 // Reader reads imports from Temporal.
 type Reader struct {
 	Temporal client.Client
-	// TaskQueue limits [Reader.Open] to one task queue; empty for all.
-	TaskQueue string
 	// Account limits lists to one account; empty for all.
 	Account string
 	// GroupByAccount omits from lists the imports that [Reader.WaitingForToken] reports by
@@ -43,6 +41,7 @@ type Import struct {
 	ScrapingJobID int64  `json:"scrapingjob_id"`
 	Account       string `json:"account"`
 	RunID         string `json:"run_id"`
+	TaskQueue     string `json:"task_queue"`
 	// Kind is that of the problem while the import needs attention.
 	Kind string `json:"kind,omitempty"`
 	// Summary is the workflow's static summary.
@@ -190,6 +189,7 @@ func newImport(scrapingJobID int64, info *workflowpb.WorkflowExecutionInfo) Impo
 		Account:       account,
 		Kind:          kind,
 		RunID:         info.GetExecution().GetRunId(),
+		TaskQueue:     info.GetTaskQueue(),
 		Status:        info.GetStatus().String(),
 		Open:          info.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING,
 		StartedAt:     info.GetStartTime().AsTime(),
@@ -246,7 +246,7 @@ func (r *Reader) queryProgress(ctx context.Context, i *Import, within time.Durat
 	_, noWorker := errors.AsType[*serviceerror.FailedPrecondition](err)
 	_, timedOut := errors.AsType[*serviceerror.DeadlineExceeded](err)
 	if noWorker || timedOut || ctx.Err() != nil {
-		i.Failure = "no worker answered: check that a worker runs on the import's task queue"
+		i.Failure = "no worker answered: check that a worker runs on task queue " + i.TaskQueue
 		return
 	}
 	i.Failure = "the progress query failed: " + err.Error()

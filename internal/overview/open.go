@@ -29,7 +29,7 @@ const attentionPageSize = 100
 // The list lags by a few seconds, like Temporal's visibility; the details of each import
 // are current.
 func (r *Reader) Open(ctx context.Context, pageSize int, pageToken []byte) (imports []Import, next []byte, err error) {
-	return r.list(ctx, workflows.OpenImports(r.TaskQueue), pageSize, pageToken)
+	return r.list(ctx, workflows.OpenImports, pageSize, pageToken)
 }
 
 // NeedingAttention returns all imports that need attention, newest first, and the number of
@@ -62,7 +62,7 @@ func (r *Reader) NeedingAttention(ctx context.Context) (imports []Import, unknow
 // namespace lacks the search attribute ImportState. Listing all, with their memos, takes
 // Temporal much longer than listing a few.
 func (r *Reader) mayNeedAttention(list func(query string) error) error {
-	all, name := workflows.OpenImports(r.TaskQueue), workflows.ImportStateAttribute.GetName()
+	all, name := workflows.OpenImports, workflows.ImportStateAttribute.GetName()
 	// A run started before the attribute was registered has none.
 	err := list(fmt.Sprintf("%s AND (%s = '%s' OR %s IS NULL)", all, name, workflows.StepNeedsAttention, name))
 	if _, noAttribute := errors.AsType[*serviceerror.InvalidArgument](err); noAttribute {
@@ -115,7 +115,7 @@ func (r *Reader) readAll(ctx context.Context, runs []*workflowpb.WorkflowExecuti
 		slots <- struct{}{}
 		group.Go(func() {
 			defer func() { <-slots }()
-			queried := Import{ScrapingJobID: id, RunID: run.GetExecution().GetRunId(), Open: true}
+			queried := Import{ScrapingJobID: id, RunID: run.GetExecution().GetRunId(), TaskQueue: run.GetTaskQueue(), Open: true}
 			var querying sync.WaitGroup
 			querying.Go(func() { r.queryProgress(answers, &queried, listQueryTimeout) })
 			read, err := r.describe(reading, id, queried.RunID)

@@ -21,7 +21,7 @@ import (
 func TestMain(m *testing.M) { systemtest.Main(m) }
 
 func reader(s *systemtest.System) *overview.Reader {
-	return &overview.Reader{Temporal: s.Temporal, TaskQueue: workflows.DefaultTaskQueue}
+	return &overview.Reader{Temporal: s.Temporal}
 }
 
 // eventually reads the import until it is as expected.
@@ -138,12 +138,6 @@ func TestOpenImportsAreListedNewestFirst(t *testing.T) {
 		}
 	})
 	require.Equal(t, ids, listed)
-
-	elsewhere := overview.Reader{Temporal: s.Temporal, TaskQueue: `not 'ours' \`}
-	imports, next, err := elsewhere.Open(t.Context(), 10, nil)
-	require.NoError(t, err)
-	require.Empty(t, imports)
-	require.Empty(t, next)
 }
 
 // needingAttention starts one import that needs attention, and one that holds.
@@ -278,7 +272,7 @@ func TestFiftyImportsWithoutAWorkerAreListedWithinSeconds(t *testing.T) {
 	t.Parallel()
 	const jobs = 50
 	namespace := temporaltest.NewNamespace(t)
-	r := overview.Reader{Temporal: namespace.Client, TaskQueue: "no-worker"}
+	r := overview.Reader{Temporal: namespace.Client}
 	for id := range int64(jobs) {
 		_, err := workflows.Notify(t.Context(), namespace.Client, "no-worker", workflows.Notification{ScrapingJobID: id + 1}, workflows.Settings{})
 		require.NoError(t, err)

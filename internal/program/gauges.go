@@ -71,10 +71,10 @@ const (
 	gaugeTimeout = 5 * time.Second
 )
 
-// watchImports collects the gauges of a task queue's open imports. They come from Temporal,
+// watchImports collects the gauges of the namespace's open imports. They come from Temporal,
 // so all processes report the same values, also after a restart. There are none while
 // Temporal is unreachable.
-func (m *Metrics) watchImports(temporal client.Client, taskQueue string) collector {
+func (m *Metrics) watchImports(temporal client.Client) collector {
 	var mu sync.Mutex
 	var counted time.Time
 	var counts map[string]workflows.OpenCount // nil while unknown
@@ -85,7 +85,7 @@ func (m *Metrics) watchImports(temporal client.Client, taskQueue string) collect
 			ctx, cancel := context.WithTimeout(context.Background(), gaugeTimeout)
 			defer cancel()
 			var err error
-			if counts, err = workflows.CountOpenImports(ctx, temporal, taskQueue); err != nil {
+			if counts, err = workflows.CountOpenImports(ctx, temporal); err != nil {
 				m.logger.Warn("Counting the open imports failed", "error", err)
 			}
 			counted = time.Now()

@@ -78,15 +78,15 @@ func NewMetrics(logger *slog.Logger, setting, address string, options *client.Op
 	return m, nil
 }
 
-// Serve serves /metrics, including the gauges of the task queue's imports, and the routes
-// that register adds, until ctx ends. It logs message with the address. A nil m only waits
+// Serve serves /metrics, including the gauges of the open imports, and the routes that
+// register adds, until ctx ends. It logs message with the address. A nil m only waits
 // for ctx.
-func (m *Metrics) Serve(ctx context.Context, message string, temporal client.Client, taskQueue string, register func(gin.IRouter)) error {
+func (m *Metrics) Serve(ctx context.Context, message string, temporal client.Client, register func(gin.IRouter)) error {
 	if m == nil {
 		<-ctx.Done()
 		return nil
 	}
-	m.registry.MustRegister(m.watchImports(temporal, taskQueue))
+	m.registry.MustRegister(m.watchImports(temporal))
 	engine := gin.New()
 	engine.GET(MetricsPath, gin.WrapH(promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(m.logger.Handler(), slog.LevelWarn),

@@ -239,7 +239,7 @@ func (c *chaos) reconcile(says string) {
 // listedAttention counts the imports in need of attention in Temporal's list, which lags
 // behind.
 func (c *chaos) listedAttention() (n int) {
-	counts, err := workflows.CountOpenImports(c.T.Context(), c.Temporal, workflows.DefaultTaskQueue)
+	counts, err := workflows.CountOpenImports(c.T.Context(), c.Temporal)
 	require.NoError(c.T, err)
 	for _, count := range counts {
 		for _, each := range count.NeedAttention {
