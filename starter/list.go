@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/dustin/go-humanize/english"
 	"go.temporal.io/sdk/client"
 
 	"github.com/scrapehaul/scrapehaul/internal/overview"
@@ -66,6 +67,9 @@ func (c *listCommand) Run(ctx context.Context, streams program.Streams) error {
 	if err != nil {
 		return err
 	}
+	if len(imports)+len(waiting)+unknown == 0 {
+		fmt.Fprintln(streams.Err, "no open import needs attention")
+	}
 	if len(imports) > 0 || c.JSON {
 		if err := printImports(streams.Out, imports, c.JSON); err != nil {
 			return err
@@ -75,7 +79,7 @@ func (c *listCommand) Run(ctx context.Context, streams program.Streams) error {
 	case len(imports)+len(waiting) > 0:
 		return program.ErrNeedsAttention
 	case unknown > 0:
-		return fmt.Errorf("%d open imports may need attention: no worker answers", unknown)
+		return fmt.Errorf("%s may need attention: no worker answers", english.Plural(unknown, "open import", ""))
 	}
 	return nil
 }

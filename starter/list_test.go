@@ -53,6 +53,15 @@ func TestStatusSaysWhichCountsAndHeartbeatsAreOld(t *testing.T) {
 	require.NoError(t, printImport(&status, i, now))
 	require.Regexp(t, `(?m)^published before +20 records, 0 rejected$`, status.String())
 	require.Regexp(t, `(?m)^activity +ImportRecords, attempt 2$`, status.String(), "no attempt runs")
+	waiting := i
+	waiting.Activity, waiting.Progress.Step, waiting.Progress.SkippedIfClosed = nil, workflows.StepNeedsAttention, true
+	status.Reset()
+	require.NoError(t, printImport(&status, waiting, now))
+	require.Regexp(t, `(?m)^published before +20 records`, status.String(), "the question is whether to publish")
+	waiting.Progress.SkippedIfClosed = false
+	status.Reset()
+	require.NoError(t, printImport(&status, waiting, now))
+	require.Regexp(t, `(?m)^published +20 records`, status.String(), "the question is whether to delete")
 	removing := i
 	removing.Activity = &overview.Activity{Name: "RemoveFile", Attempt: 1}
 	status.Reset()

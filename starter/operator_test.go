@@ -263,7 +263,7 @@ func TestListNeedsAttentionFailsWhenItIsUnknown(t *testing.T) {
 	s.WaitFor("the import in Temporal's visibility", func() bool { return len(s.Runs(0)) > 0 })
 	code, _, problems := runStarter("list", "--needs-attention")
 	require.Equal(t, program.ExitFailed, code)
-	require.Contains(t, problems, "1 open imports may need attention: no worker answers")
+	require.Contains(t, problems, "1 open import may need attention: no worker answers")
 }
 
 func TestSignalEndsTheHold(t *testing.T) {

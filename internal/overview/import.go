@@ -112,6 +112,9 @@ func (i Import) Step() string {
 // Importing reports whether the import is yet to be published: its counts are those of an
 // earlier one.
 func (i Import) Importing() bool {
+	if i.NeedsAttention() {
+		return i.Progress.SkippedIfClosed
+	}
 	return i.Open && i.unpublishedStep() && (i.Activity == nil || i.Activity.Name != removeFile)
 }
 

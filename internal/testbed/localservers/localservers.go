@@ -43,10 +43,11 @@ func (s *Servers) Stop() error {
 }
 
 // Database returns an empty database whose name starts with prefix, and its URL, on a
-// PostgreSQL server with the durability settings of production.
+// PostgreSQL server of its own with the durability settings of production. It never uses the
+// one that DATABASE_URL names, which may be in production.
 func (s *Servers) Database(ctx context.Context, prefix string) (db *sqlx.DB, databaseURL string, err error) {
 	s.Progress("Starting PostgreSQL")
-	server, err := postgresserver.Start(ctx, postgresserver.Options{Progress: s.Progress, Log: s.Log})
+	server, err := postgresserver.Start(ctx, postgresserver.Options{OwnCluster: true, Progress: s.Progress, Log: s.Log})
 	if err != nil {
 		return nil, "", err
 	}
