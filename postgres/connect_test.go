@@ -148,8 +148,8 @@ func TestWaitForALockNamesItsHolder(t *testing.T) {
 
 // timeouts are as short as they might be for the role of a web server.
 var timeouts = map[string]string{
-	"statement_timeout": "200ms", "lock_timeout": "200ms", "idle_in_transaction_session_timeout": "200ms",
-	"idle_session_timeout": "200ms", "transaction_timeout": "200ms",
+	"statement_timeout": "1s", "lock_timeout": "1s", "idle_in_transaction_session_timeout": "1s",
+	"idle_session_timeout": "1s", "transaction_timeout": "1s",
 }
 
 func TestTimeoutsOfTheRoleAndTheDatabaseAreLifted(t *testing.T) {
@@ -167,9 +167,9 @@ func TestTimeoutsOfTheRoleAndTheDatabaseAreLifted(t *testing.T) {
 	require.NoError(t, err)
 	tx, err := db.Beginx()
 	require.NoError(t, err)
-	_, err = tx.Exec(`SELECT pg_sleep(0.4)`)
+	_, err = tx.Exec(`SELECT pg_sleep(1.3)`)
 	require.NoError(t, err)
-	require.Equal(t, int64(1), count(t, admin, `SELECT count(*) FROM pg_sleep(0.4)`), "while the transaction is idle")
+	require.Equal(t, int64(1), count(t, admin, `SELECT count(*) FROM pg_sleep(1.3)`), "while the transaction is idle")
 	require.NoError(t, tx.Commit())
 	require.NoError(t, db.Ping())
 }

@@ -168,7 +168,7 @@ func (d *doctor) checkPollers(ctx context.Context, temporal client.Client, taskQ
 		case live == 0 && running:
 			d.line("hint", "no worker polls task queue %s for %s tasks: all slots of the running workers (MAX_CONCURRENT_IMPORTS) are in use, or they have just lost Temporal", each.queue, kind)
 		case live == 0:
-			d.fix("no worker polls task queue %s for %s tasks: start one (worker run), with TASK_QUEUE=%s%s", each.queue, kind, taskQueue, until)
+			d.fix("no worker polls task queue %s for %s tasks: start one (worker run), with TASK_QUEUE=%s", each.queue, kind, taskQueue+until)
 		default:
 			d.ok("workers that polled task queue %s for %s tasks in the last %.0f seconds: %d%s", each.queue, kind, d.maxPoll().Seconds(), live, keep)
 			running = each.kind == enumspb.TASK_QUEUE_TYPE_ACTIVITY

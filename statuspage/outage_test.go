@@ -85,8 +85,11 @@ func TestPageListsUnmappedRecords(t *testing.T) {
 	id := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "tires", Records: webscrapertest.JSONLines(`{"width":"205"}`, `{"width":"wide"}`, `{"width":`)})
 	s.Notify(id)
 	s.Attention(id)
-	body := s.visitor().get("/" + workflows.WorkflowID(id)).body
-	require.Contains(t, body, "<dt>Without a row in the mapped table</dt><dd>1</dd>")
+	var body string
+	s.WaitFor("a worker's answer", func() bool {
+		body = s.visitor().get("/" + workflows.WorkflowID(id)).body
+		return strings.Contains(body, "<dt>Without a row in the mapped table</dt><dd>1</dd>")
+	})
 	require.Contains(t, body, `Records that are rejected or do not fit the mapped table <span class="count">2</span>`)
 	require.Contains(t, body, "<strong>Record 2</strong> does not fit: column &#34;width&#34;: &#34;wide&#34; is not a number")
 	require.Contains(t, body, "<strong>Record 3</strong>: ")
