@@ -17,7 +17,7 @@ import (
 	"go.temporal.io/sdk/testsuite"
 
 	"github.com/scrapehaul/scrapehaul/activities"
-	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/schematest"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/sink"
 	"github.com/scrapehaul/scrapehaul/webscraper"
@@ -56,11 +56,9 @@ func newWorld(t *testing.T, changes ...func(*webscrapertest.Options)) *world {
 	w := &world{
 		t:     t,
 		cloud: webscrapertest.NewServer(t, options),
-		db:    connect(t, postgrestest.NewDatabase(t)),
+		db:    connect(t, schematest.NewDatabase(t)),
 		spool: t.TempDir(),
 	}
-	_, err := postgres.Migrate(t.Context(), w.db)
-	require.NoError(t, err)
 	w.ledger = postgres.NewLedger(w.db, sink.DefaultAccount, 1_000_000)
 	w.steps = &activities.Activities{
 		Sink:              postgres.NewStore(w.db, nil),

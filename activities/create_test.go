@@ -39,7 +39,7 @@ func newScraper(t *testing.T) *scraper {
 	t.Helper()
 	s := &scraper{world: newWorld(t, func(o *webscrapertest.Options) { o.RateLimitCalls = -1 })}
 	s.before = s.cloud.AddJob(webscrapertest.Job{SitemapID: sitemap})
-	s.use(s.client(apiToken, webscraper.WithTimeout(300*time.Millisecond)), s.ledger)
+	s.use(s.client(apiToken, webscraper.WithTimeout(600*time.Millisecond)), s.ledger)
 	activities.Settle(s.steps, time.Millisecond)
 	return s
 }

@@ -8,5 +8,5 @@ import (
 
 func TestOldestAndNewestPostgreSQL(t *testing.T) {
 	t.Parallel()
-	postgrestest.RunOnOtherVersions(t, "..", "")
+	postgrestest.RunOnOtherVersions(t, "..")
 }

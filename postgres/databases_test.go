@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/schematest"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/sink"
 )
@@ -53,7 +54,7 @@ func jobOf(scrapingJobID, records int64) sink.ScrapingJob {
 // filledDatabase returns the URL of a database that has been in use.
 func filledDatabase(t *testing.T) (url string) {
 	t.Helper()
-	url = migratedDatabase(t)
+	url = schematest.NewDatabase(t)
 	db := connect(t, url)
 	store := postgres.NewStore(db, nil)
 	publish := func(attempt sink.Import) {
@@ -147,7 +148,7 @@ func databases(t *testing.T) map[string]*sqlx.DB {
 	all := map[string]*sqlx.DB{"present": connect(t, filledDatabase(t))}
 	for _, file := range dumps(t) {
 		all[filepath.Base(file)] = connect(t, postgrestest.NewCopy(t, "migrated "+file, func(databaseURL string) error {
-			return errors.Join(restore(databaseURL, file), migrate(databaseURL))
+			return errors.Join(restore(databaseURL, file), schematest.Migrate(databaseURL))
 		}))
 	}
 	return all

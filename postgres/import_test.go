@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/schematest"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/sink"
 )
@@ -20,24 +21,8 @@ const jobID = 1234
 
 func newStore(t *testing.T) (*postgres.Store, *sqlx.DB) {
 	t.Helper()
-	db := connect(t, migratedDatabase(t))
+	db := connect(t, schematest.NewDatabase(t))
 	return postgres.NewStore(db, nil), db
-}
-
-// migratedDatabase returns the URL of a database with the schema.
-func migratedDatabase(t *testing.T) string {
-	t.Helper()
-	return postgrestest.NewCopy(t, "migrated", migrate)
-}
-
-func migrate(databaseURL string) error {
-	db, err := postgres.Open(databaseURL)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	_, err = postgres.Migrate(context.Background(), db)
-	return err
 }
 
 func newStoreOn(t *testing.T, databaseURL string) (*postgres.Store, *sqlx.DB) {

@@ -13,6 +13,7 @@ import (
 	"github.com/lib/pq/pqerror"
 	"github.com/stretchr/testify/require"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/schematest"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/sink"
 )
@@ -28,7 +29,7 @@ type ledgers struct {
 func newLedgers(t *testing.T) *ledgers {
 	t.Helper()
 	t.Parallel()
-	db := connect(t, migratedDatabase(t))
+	db := connect(t, schematest.NewDatabase(t))
 	return &ledgers{t, db}
 }
 

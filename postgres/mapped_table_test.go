@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/schematest"
 	"github.com/scrapehaul/scrapehaul/mapping"
 	"github.com/scrapehaul/scrapehaul/postgres"
 )
@@ -59,7 +60,7 @@ func TestTableThatCannotTakeRowsIsReportedAtStart(t *testing.T) {
 
 func TestWorkersPrepareMappedTablesConcurrently(t *testing.T) {
 	t.Parallel()
-	url := migratedDatabase(t)
+	url := schematest.NewDatabase(t)
 	mappings, err := mapping.Parse("mappings.yaml", []byte(deactivate))
 	require.NoError(t, err)
 	var all sync.WaitGroup

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/schematest"
 	"github.com/scrapehaul/scrapehaul/mapping"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/sink"
@@ -170,8 +171,8 @@ func TestAKeyMissingFromAReimportGoesToAnotherJobThatHasIt(t *testing.T) {
 func TestLongRecordsAreReadOnceForRemapping(t *testing.T) {
 	t.Parallel()
 	const many = 400
-	db := connect(t, migratedDatabase(t)+"&options=-c%20enable_bitmapscan%3Doff%20-c%20enable_sort%3Doff") // as with many records
-	db.MustExec(`ALTER FUNCTION scrapehaul.changes_query RENAME TO not_here`)                              // comparing jobs reads records, too
+	db := connect(t, schematest.NewDatabase(t)+"&options=-c%20enable_bitmapscan%3Doff%20-c%20enable_sort%3Doff") // as with many records
+	db.MustExec(`ALTER FUNCTION scrapehaul.changes_query RENAME TO not_here`)                                    // comparing jobs reads records, too
 	store := mapped(t, db, upsert)
 	first := begin(t, store, ofSitemap("shop", ofJob(1, request(1, many))))
 	require.NoError(t, commit(t, first, 1, many, `{"url":"%d","price":"1","text":"`+strings.Repeat("x", 100_000)+`"}`))
@@ -435,7 +436,7 @@ func TestImportsArePublishedIntoOneTableConcurrently(t *testing.T) {
 func TestManyRowsMissingFromAJobAreDeactivated(t *testing.T) {
 	t.Parallel()
 	const many = 60_000
-	db := connect(t, migratedDatabase(t)+"&options=-c%20statement_timeout%3D60s%20-c%20hash_mem_multiplier%3D1")
+	db := connect(t, schematest.NewDatabase(t)+"&options=-c%20statement_timeout%3D60s%20-c%20hash_mem_multiplier%3D1")
 	store := mapped(t, db, deactivate)
 	published(t, store, 1, "shop")
 	const urls = `rpad(md5(i::text), 1700, 'x'), i, 7`

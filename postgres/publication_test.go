@@ -10,6 +10,7 @@ import (
 	"github.com/lib/pq"
 	"github.com/stretchr/testify/require"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/schematest"
 	"github.com/scrapehaul/scrapehaul/postgres"
 	"github.com/scrapehaul/scrapehaul/sink"
 )
@@ -60,7 +61,7 @@ func importedFrom(t *testing.T, store *postgres.Store, r sink.ImportRequest, col
 
 func TestListenersReceiveEachPublicationOnce(t *testing.T) {
 	t.Parallel()
-	url := migratedDatabase(t)
+	url := schematest.NewDatabase(t)
 	store, db := newStoreOn(t, url)
 	l := listen(t, url)
 
@@ -104,7 +105,7 @@ func TestListenersReceiveEachPublicationOnce(t *testing.T) {
 
 func TestAWithheldImportSendsNoNotification(t *testing.T) {
 	t.Parallel()
-	url := migratedDatabase(t)
+	url := schematest.NewDatabase(t)
 	_, db := newStoreOn(t, url)
 	store := mapped(t, db, deactivate)
 	l := listen(t, url)
@@ -122,7 +123,7 @@ func TestAWithheldImportSendsNoNotification(t *testing.T) {
 
 func TestNotificationsOmitLongNames(t *testing.T) {
 	t.Parallel()
-	url := migratedDatabase(t)
+	url := schematest.NewDatabase(t)
 	store, _ := newStoreOn(t, url)
 	l := listen(t, url)
 	var columns []string

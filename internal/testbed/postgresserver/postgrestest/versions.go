@@ -21,8 +21,9 @@ var otherVersions = []string{"postgresql-13", "postgresql-18"}
 const versionVariable = "POSTGRESTEST_VERSION"
 
 // RunOnOtherVersions runs the package's tests again on the oldest and newest versions of
-// PostgreSQL, except those that match skip. root is the path of the module's folder.
-func RunOnOtherVersions(t *testing.T, root, skip string) {
+// PostgreSQL, with flags of the test binary that select tests. root is the path of the
+// module's folder.
+func RunOnOtherVersions(t *testing.T, root string, flags ...string) {
 	fulltier.Needs(t, "PostgreSQL of other versions")
 	if os.Getenv(versionVariable) != "" {
 		return // already such a run
@@ -38,7 +39,7 @@ func RunOnOtherVersions(t *testing.T, root, skip string) {
 			t.Cleanup(func() { require.NoError(t, remove()) })
 			program, err := os.Executable()
 			require.NoError(t, err)
-			test := exec.CommandContext(t.Context(), program, "-test.skip="+skip, "-test.parallel=8")
+			test := exec.CommandContext(t.Context(), program, append(flags, "-test.parallel=4")...)
 			test.Env = append(os.Environ(), versionVariable+"="+version, "DATABASE_URL=",
 				"PATH="+programs+string(filepath.ListSeparator)+os.Getenv("PATH"))
 			output, err := test.CombinedOutput()
