@@ -45,6 +45,7 @@ func printImport(out io.Writer, i overview.Import, now time.Time) error {
 	}
 	row("step", "%s", step)
 	if i.NeedsAttention() {
+		row("kind", "%s", i.Kind)
 		row("problem", "%s", i.Progress.Attention)
 	}
 	if i.Failure != "" && !i.Open {
@@ -133,6 +134,8 @@ func commandsFor(i overview.Import) []command {
 	switch {
 	case i.Result != nil && i.Result.Outcome == workflows.NotFound:
 		return nil
+	case i.Result != nil && i.Result.Outcome == workflows.Deleted:
+		return []command{{i.ReimportCommand(), "imports the job again from the archive, if there is one"}}
 	case !i.Open:
 		return []command{{i.ReimportCommand(), workflows.SignalMeaning(workflows.ReimportSignal)}}
 	}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -120,6 +121,9 @@ func (c *cloudCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	s.Address("--listen", c.Listen)
 	s.Required("--token", c.Token, "any secret; clients send it as api_token")
+	if webhook, err := url.Parse(c.Webhook); err != nil || webhook.Query().Has("token") && webhook.Query().Get("token") == "" {
+		s.Problem("--webhook must be the webhook's URL, which ends in ?token=SECRET")
+	}
 	if err := s.Err(); err != nil {
 		return err
 	}

@@ -175,6 +175,12 @@ func TestCloudAloneServesAnyClient(t *testing.T) {
 	require.NotContains(t, cloud.Log.String(), "any-secret")
 }
 
+func TestWebhookOfTheCloudNeedsItsToken(t *testing.T) {
+	code, _, problems := programtest.Run("demo", new(commands), "cloud", "--token", "any-secret", "--webhook", "http://127.0.0.1:8080/webhooks/webscraper?token=")
+	require.Equal(t, program.ExitSettings, code)
+	programtest.RequireProblems(t, "demo", problems, "--webhook must be the webhook's URL, which ends in ?token=SECRET")
+}
+
 // A new run of a demo sitemap has the number of records and the columns of its first job.
 func TestSitemapsScrapeWhatTheirJobsHave(t *testing.T) {
 	cloud := newCloud("any-secret", slog.New(slog.DiscardHandler))
