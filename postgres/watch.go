@@ -109,5 +109,18 @@ func (w *watch) end(err error) error {
 	if pq.As(err) != nil && pq.As(err, pqerror.QueryCanceled, pqerror.LockNotAvailable) == nil {
 		return err // it got the lock in the meantime
 	}
-	return fmt.Errorf("waiting for a lock held by PostgreSQL %s; pg_terminate_backend ends it: %w", w.waiting, err)
+	return lockWait{w.waiting, err}
 }
+
+// lockWait says what a statement waited for, in place of the server's words, which name
+// only the cancellation.
+type lockWait struct {
+	holder string
+	err    error
+}
+
+func (l lockWait) Error() string {
+	return fmt.Sprintf("waiting for a lock held by PostgreSQL %s; pg_terminate_backend ends it", l.holder)
+}
+
+func (l lockWait) Unwrap() error { return l.err }

@@ -132,7 +132,7 @@ type command struct {
 
 func commandsFor(i overview.Import) []command {
 	switch {
-	case i.Result != nil && i.Result.Outcome == workflows.NotFound:
+	case i.Result != nil && (i.Result.Outcome == workflows.NotFound || i.Result.Outcome == workflows.StillRunning):
 		return nil
 	case i.Result != nil && i.Result.Outcome == workflows.Deleted:
 		return []command{{i.ReimportCommand(), "imports the job again from the archive, if there is one"}}

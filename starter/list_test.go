@@ -75,6 +75,14 @@ func TestStatusSaysWhichCountsAndHeartbeatsAreOld(t *testing.T) {
 	require.Contains(t, status.String(), "last heartbeat")
 }
 
+func TestStatusOfAJobThatStillRunsSaysWhatImportsIt(t *testing.T) {
+	i := overview.Import{ScrapingJobID: 500, Result: &workflows.ImportScrapingJobResult{Outcome: workflows.StillRunning}}
+	var status strings.Builder
+	require.NoError(t, printImport(&status, i, time.Now()))
+	require.Regexp(t, `(?m)^next +nothing in this run: once the job has ended, .*starter import 500 starts another one$`, status.String())
+	require.NotContains(t, status.String(), "you can")
+}
+
 // A run that fails before it has read the job knows neither the job nor what is published.
 func TestUnknownCountsAreNotShownAsZero(t *testing.T) {
 	i := overview.Import{ScrapingJobID: 500, Open: true, ProgressKnown: true, Progress: workflows.Progress{

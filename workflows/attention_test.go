@@ -419,7 +419,7 @@ func TestQuestionSaysWhatAcceptPublishes(t *testing.T) {
 				r.Counts = test.counts
 				return withholds(r, test.kind, "it is worse")
 			}
-			w.signalAfter(time.Minute, workflows.ReimportSignal)
+			w.signalAfter(0, workflows.ReimportSignal)
 			w.asks(t, func(string) {
 				now := w.progress(t)
 				separator := " "

@@ -197,6 +197,11 @@ func (w *importScrapingJob) hold(ctx workflow.Context) (Step, error) {
 		return w.endKept(activities.RemovedReason(w.published.PublishedImport)), nil
 	}
 	kind, reason := w.deletion().WhyKeep()
+	unchanged := "the same content is already published"
+	if kind != "" && w.staysUnchanged() && workflow.GetVersion(ctx, "asked-once", workflow.DefaultVersion, 1) != workflow.DefaultVersion {
+		unchanged += "; " + reason
+		kind = ""
+	}
 	if kind != "" {
 		return "", w.incomplete(kind, reason)
 	}
@@ -208,7 +213,7 @@ func (w *importScrapingJob) hold(ctx workflow.Context) (Step, error) {
 	case reason == "" && w.asked.Close != "":
 		return w.close(ctx), nil
 	case w.published.Pass == 0 && (reason != "" || w.settings.neverDelete):
-		return w.endKept("the same content is already published"), nil
+		return w.endKept(unchanged), nil
 	case reason != "":
 		return w.endKept(reason), nil
 	case w.settings.neverDelete:
@@ -228,6 +233,15 @@ func (w *importScrapingJob) hold(ctx workflow.Context) (Step, error) {
 		return w.close(ctx), nil
 	}
 	return StepDelete, nil
+}
+
+// staysUnchanged reports whether an earlier run has published this content, and asked about
+// it if it had to, and nothing would be deleted now.
+func (w *importScrapingJob) staysUnchanged() bool {
+	complete := w.deletion()
+	complete.Accepted = true
+	_, kept := complete.WhyKeep()
+	return w.published.Pass == 0 && (kept != "" || w.settings.neverDelete)
 }
 
 // remove deletes the job in the cloud; the activity checks it once more first. Closing

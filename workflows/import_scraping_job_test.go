@@ -395,6 +395,23 @@ func TestPublishedContentIsNotImportedAgainByAnotherRun(t *testing.T) {
 	}
 }
 
+func TestAnotherRunAsksAgainOnlyBeforeADeletion(t *testing.T) {
+	for status, hold := range map[string]string{"stopped": "0", "finished": workflows.NeverDelete} {
+		w := newWorld(t, status)
+		w.published = &sink.PublishedImport{ScrapingJob: w.job, ImportID: 7, Counts: sink.Counts{Records: 18, Rejected: 2}, SHA256: "old"}
+		result := w.run(t, hold)
+		require.Equal(t, workflows.Unchanged, result.Outcome)
+		require.Equal(t, "the same content is already published; 2 records were rejected (see scrapehaul.rejected_records)", result.Reason)
+	}
+	w := newWorld(t, "finished")
+	w.published = &sink.PublishedImport{ScrapingJob: w.job, ImportID: 7, Counts: sink.Counts{Records: 18, Rejected: 2}, SHA256: "old"}
+	w.asks(t, func(attention string) {
+		require.Contains(t, attention, "accept lets the job be deleted in the cloud")
+		w.SignalWorkflow(workflows.AcceptSignal, nil)
+	})
+	require.Equal(t, workflows.Deleted, w.run(t, "0").Outcome)
+}
+
 func TestAnotherRunFinishesTheHoldOfVerifiedContent(t *testing.T) {
 	w := newWorld(t, "finished")
 	w.published = &sink.PublishedImport{ScrapingJob: w.job, ImportID: 7, Counts: sink.Counts{Records: 20}, SHA256: "old"}

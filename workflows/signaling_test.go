@@ -286,7 +286,7 @@ func TestFailingRetriesOfImportsDoNotHideTheCheckedJobs(t *testing.T) {
 		"one signal": {&signals{
 			open: map[string]string{"7": activities.ErrorOther, "8": activities.ErrorOther}, refuses: failing("8", 1000, unavailable),
 		}, 1, `signaling "reconciliation" to workflow 8: shard`},
-		"the list": {&signals{listFails: unavailable}, 0, `listing the open imports of task queue "queue": shard`},
+		"the list": {&signals{listFails: unavailable}, 0, `listing the open imports: shard`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAccount(due(1))

@@ -47,7 +47,7 @@ func (n Next) In(now time.Time) string {
 	}
 	text := fmt.Sprintf("%s %s %s, in %s", n.What, n.Preposition(), at.Format(layout), in)
 	if n.AttentionAt != nil {
-		text += "; the import needs attention by " + n.AttentionAt.In(now.Location()).Format("15:04") + " if it keeps failing"
+		text += "; the import needs attention by " + n.AttentionAt.In(now.Location()).Format("15:04") + " at the latest if it keeps failing"
 	}
 	return text
 }
@@ -55,6 +55,8 @@ func (n Next) In(now time.Time) string {
 // Next returns what happens next to the import.
 func (i Import) Next() Next {
 	switch {
+	case i.Result != nil && i.Result.Outcome == workflows.StillRunning:
+		return Next{What: fmt.Sprintf("nothing in this run: once the job has ended, its notification, reconciliation if it is on, or starter import %d starts another one", i.ScrapingJobID)}
 	case i.Result != nil:
 		return Next{What: "nothing: this import is done"}
 	case !i.Open:

@@ -56,7 +56,7 @@ func TestNextSaysWhatAnImportWaitsFor(t *testing.T) {
 		"the import is published once all records are in":                            progress(workflows.Progress{Step: workflows.StepImport}, nil),
 		"the import is published once all records are in, replacing the earlier one": progress(replacing, nil),
 		// 8 + 16 + 32 s, then 33 minutes.
-		"attempt 4 of ImportRecords starts at 10:07:00, in 7m0s; the import needs attention by 10:40 if it keeps failing": progress(
+		"attempt 4 of ImportRecords starts at 10:07:00, in 7m0s; the import needs attention by 10:40 at the latest if it keeps failing": progress(
 			workflows.Progress{Step: workflows.StepImport}, &overview.Activity{Name: "ImportRecords", Attempt: 4, MaxAttempts: 40, NextAttempt: &soon}),
 	} {
 		require.Equal(t, want, i.Next().In(start))
