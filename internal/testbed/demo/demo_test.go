@@ -33,6 +33,7 @@ func TestDemoImportsItsJobsAndLeavesNothingBehind(t *testing.T) {
 	fulltier.Needs(t, "Temporal and PostgreSQL servers")
 	temporary := t.TempDir()
 	t.Setenv("TMPDIR", temporary)
+	t.Setenv("DATABASE_URL", "postgres://importer:secret@127.0.0.1:1/production") // the demo must not use it
 	code, out, problems := programtest.Run("demo", new(commands), "--once")
 	require.Equal(t, program.ExitOK, code, "%s\n%s", out, problems)
 	for _, want := range []string{
