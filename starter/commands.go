@@ -5,9 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
 	"github.com/scrapehaul/scrapehaul/activities"
@@ -31,7 +34,7 @@ type commands struct {
 	Diff        diffCommand        `cmd:"" help:"Show what changed between two jobs of a sitemap."`
 	Account     accountCommand     `cmd:"" help:"Show the Web Scraper Cloud accounts and their remaining API budgets."`
 	Setup       setupCommand       `cmd:"" help:"Register search attributes in Temporal, and create the reconciliation schedule or change its settings."`
-	Doctor      doctorCommand      `cmd:"" help:"Check settings, connections, permissions, clocks and workers, and say how to fix what is wrong."`
+	Doctor      doctorCommand      `cmd:"" help:"Check connections, permissions, clocks, workers, and the settings that it takes, and say how to fix what is wrong."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Check the health of the starter at LISTEN_ADDRESS."`
 
 	Version program.VersionFlag `help:"Print the version and exit."`
@@ -103,22 +106,22 @@ func (c *reimportCommand) Run(ctx context.Context, streams program.Streams) erro
 }
 
 // installation connects to Temporal and returns the schedule's installation, overridden by
-// what this command was given.
-func (g given) installation(ctx context.Context, s *program.Settings, streams program.Streams) (client.Client, workflows.Installation, error) {
+// what this command was given, and the names of these settings.
+func (g given) installation(ctx context.Context, s *program.Settings, streams program.Streams) (_ client.Client, _ workflows.Installation, overridden []string, _ error) {
 	var none workflows.Installation
 	g.validate(s)
 	options := s.Temporal(discard())
 	if err := s.Err(); err != nil {
-		return nil, none, err
+		return nil, none, nil, err
 	}
 	temporal, err := dial(ctx, options)
 	if err != nil {
-		return nil, none, err
+		return nil, none, nil, err
 	}
 	i, err := workflows.ReadInstallation(ctx, temporal, options.Namespace)
 	if err != nil {
 		temporal.Close()
-		return nil, none, err
+		return nil, none, nil, err
 	}
 	if i == nil {
 		fmt.Fprintf(streams.Err, program.Commands("the schedule %s does not exist yet (starter setup creates it): using defaults for settings not given here\n"), workflows.ReconcileScheduleID)
@@ -127,12 +130,13 @@ func (g given) installation(ctx context.Context, s *program.Settings, streams pr
 	} else {
 		for _, each := range g.apply(i) {
 			fmt.Fprintf(streams.Err, "for this command only: %s is %s, not %s as in the schedule %s\n", each.name, each.to, each.from, workflows.ReconcileScheduleID)
+			overridden = append(overridden, each.name)
 		}
 	}
 	if missing, err := workflows.MissingSearchAttributes(ctx, temporal, options.Namespace); err == nil {
 		i.Settings.UseSearchAttributes(missing)
 	}
-	return temporal, *i, nil
+	return temporal, *i, overridden, nil
 }
 
 func dial(ctx context.Context, options client.Options) (client.Client, error) {
@@ -153,21 +157,43 @@ func (c *importCommand) start(ctx context.Context, streams program.Streams,
 	for _, argument := range c.IDs {
 		ids = append(ids, scrapingJobID(&s, argument))
 	}
-	temporal, installation, err := givenBy(c.importFlags).installation(ctx, &s, streams)
+	temporal, installation, overridden, err := givenBy(c.importFlags).installation(ctx, &s, streams)
 	if err != nil {
 		return err
 	}
 	defer temporal.Close()
+	// An open import is on its task queue already.
+	overridden = slices.DeleteFunc(overridden, func(name string) bool { return name == "TASK_QUEUE" })
 	var failures []error
 	for _, id := range ids {
-		run, err := one(temporal, id, installation)
-		if err != nil {
-			failures = append(failures, err)
-			continue
+		err := refuseIfOpen(ctx, temporal, id, overridden)
+		if err == nil {
+			var run client.WorkflowRun
+			if run, err = one(temporal, id, installation); err == nil {
+				fmt.Fprintf(streams.Out, "scraping job %d: workflow %s, run %s\n", id, run.GetID(), run.GetRunID())
+			}
 		}
-		fmt.Fprintf(streams.Out, "scraping job %d: workflow %s, run %s\n", id, run.GetID(), run.GetRunID())
+		failures = append(failures, err)
 	}
 	return errors.Join(failures...)
+}
+
+// refuseIfOpen returns an error if an open import would ignore the settings.
+func refuseIfOpen(ctx context.Context, temporal client.Client, id int64, settings []string) error {
+	if len(settings) == 0 {
+		return nil
+	}
+	described, err := temporal.DescribeWorkflowExecution(ctx, workflows.WorkflowID(id), "")
+	switch {
+	case isNotFound(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("scraping job %d: looking for an open import: %w", id, err)
+	case described.GetWorkflowExecutionInfo().GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING:
+		return nil
+	}
+	return fmt.Errorf("scraping job %d: nothing was sent, as its import is open and keeps the %s that it started with: %s shows the signals it takes; "+
+		"to import again with its own settings, leave that out", id, strings.Join(settings, ", "), program.Commands(fmt.Sprintf("starter status %d", id)))
 }
 
 func scrapingJobID(s *program.Settings, argument string) int64 {

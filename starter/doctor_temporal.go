@@ -27,6 +27,7 @@ func (d *doctor) checkTemporal(ctx context.Context) {
 	s := settings.Temporal(discard())
 	d.given().validate(&settings)
 	if !d.validSettings(&settings) {
+		d.line("hint", "Temporal, the schedule and the workers are checked once these settings are right")
 		return
 	}
 	where := s.HostPort + throughProxy(s.HostPort)

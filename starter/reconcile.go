@@ -26,7 +26,7 @@ type reconcileCommand struct {
 func (c *reconcileCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	checkAccount(&s, c.Account)
-	temporal, installation, err := givenBy(c.importFlags, c.filterFlags).installation(ctx, &s, streams)
+	temporal, installation, _, err := givenBy(c.importFlags, c.filterFlags).installation(ctx, &s, streams)
 	if err != nil {
 		return err
 	}

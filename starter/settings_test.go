@@ -115,6 +115,12 @@ func TestCommandSettingsApplyToItsImportsOnly(t *testing.T) {
 	require.Equal(t, program.ExitOK, code, problems)
 	require.Equal(t, "for this command only: HOLD_BEFORE_DELETE is 1h, not never as in the schedule scrapehaul-reconcile\n"+
 		"for this command only: BATCH_RECORDS is 77, not 5000 as in the schedule scrapehaul-reconcile\n", problems)
+	for _, command := range []string{"import", "reimport"} {
+		code, out, problems := runStarter(command, "--hold-before-delete", "2h", "1", "3")
+		require.Equal(t, program.ExitFailed, code)
+		require.Contains(t, problems, "scraping job 1: nothing was sent, as its import is open and keeps the HOLD_BEFORE_DELETE that it started with: ")
+		require.Equal(t, command == "import", strings.Contains(out, "scraping job 3: "), "it has an open import from then on")
+	}
 	input, _, _ := startedWith(t, namespace, "1")
 	require.Equal(t, "1h", input.Settings.HoldBeforeDelete)
 	require.Equal(t, 77, input.Settings.BatchRecords)

@@ -139,7 +139,7 @@ func (c *cloudCommand) Run(ctx context.Context, streams program.Streams) error {
 			fmt.Fprintf(streams.Out, "  job %d of sitemap %d, %s: %d records, finishes in a few seconds\n", j.id, j.sitemapID, j.sitemap, j.records)
 		}
 		fmt.Fprintf(streams.Out, "Continue a job that has ended: curl -X POST http://%s/jobs/%d/continue\n", address, jobs[0].id)
-		fmt.Fprintf(streams.Out, "Let a request fail:            curl -X POST http://%s/faults/truncate (or %s)\n", address,
+		fmt.Fprintf(streams.Out, "Let a request fail:            curl -X POST http://%s/faults/NAME, one of %s\n", address,
 			strings.Join(slices.Sorted(maps.Keys(faults)), ", "))
 	})
 	running.Wait()
