@@ -147,8 +147,9 @@ func TestMappedTableRefusesRecordsOverASlowNetwork(t *testing.T) {
 }
 
 func TestMappedTableWithRowLevelSecurity(t *testing.T) {
-	c := begin(t, "a mapped table has row-level security that hides all its rows from the worker's role",
-		"the worker exits with the statement that fixes it; after that, a re-import replaces the rows", "HOLD_BEFORE_DELETE=1h")
+	e := register(t, "a mapped table has row-level security that hides all its rows from the worker's role",
+		"the worker exits with the statement that fixes it; after that, a re-import replaces the rows")
+	c := e.on(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t), "HOLD_BEFORE_DELETE=1h")
 	role := fmt.Sprintf("importer_%d", time.Now().UnixNano())
 	c.mapped(`CREATE ROLE ` + role + ` LOGIN PASSWORD 'secret'; CREATE SCHEMA scrapehaul AUTHORIZATION ` + role + `; GRANT ALL ON public.products TO ` + role + `;
 		ALTER TABLE public.products ENABLE ROW LEVEL SECURITY; CREATE POLICY adds ON public.products FOR INSERT WITH CHECK (true)`)

@@ -19,7 +19,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 
 	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
-	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/schematest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
@@ -67,7 +67,7 @@ var settings = map[string]string{
 func begin(t *testing.T, happens, holds string, with ...string) *chaos {
 	t.Helper()
 	e := register(t, happens, holds)
-	return e.on(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t), with...)
+	return e.on(t, temporaltest.NewNamespace(t), schematest.NewDatabase(t), with...)
 }
 
 // on starts a case on its own servers.
