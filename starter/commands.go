@@ -10,10 +10,10 @@ import (
 	"strings"
 	"time"
 
-	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/internal/overview"
 	"github.com/scrapehaul/scrapehaul/internal/program"
 	"github.com/scrapehaul/scrapehaul/internal/validate"
 	"github.com/scrapehaul/scrapehaul/webhook"
@@ -183,17 +183,16 @@ func refuseIfOpen(ctx context.Context, temporal client.Client, id int64, setting
 	if len(settings) == 0 {
 		return nil
 	}
-	described, err := temporal.DescribeWorkflowExecution(ctx, workflows.WorkflowID(id), "")
-	switch {
-	case isNotFound(err):
-		return nil
-	case err != nil:
-		return fmt.Errorf("scraping job %d: looking for an open import: %w", id, err)
-	case described.GetWorkflowExecutionInfo().GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING:
+	found, err := (&overview.Reader{Temporal: temporal}).Import(ctx, id)
+	if errors.Is(err, overview.ErrNotFound) || err == nil && !found.Open {
 		return nil
 	}
-	return fmt.Errorf("scraping job %d: nothing was sent, as its import is open and keeps the %s that it started with: %s shows the signals it takes; "+
-		"to import again with its own settings, leave that out", id, strings.Join(settings, ", "), program.Commands(fmt.Sprintf("starter status %d", id)))
+	if err != nil {
+		return err
+	}
+	names := strings.Join(settings, " and ")
+	return fmt.Errorf("scraping job %d: nothing was sent, as its import is open and keeps the %s that it started with: "+
+		"%s shows the signals it takes; to send this one anyway, unset %[2]s or leave out the flag", id, names, program.Commands(fmt.Sprintf("starter status %d", id)))
 }
 
 func scrapingJobID(s *program.Settings, argument string) int64 {

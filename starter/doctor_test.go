@@ -241,6 +241,9 @@ func TestDoctorFindsTemporalProblems(t *testing.T) {
 	require.NoError(t, schedule.Delete(t.Context()))
 	_, out, _ = runDoctor(t)
 	requireFixes(t, out, "the schedule scrapehaul-reconcile does not exist: run starter setup")
+	t.Setenv("RECONCILE_EVERY", "soon")
+	_, out, _ = runDoctor(t)
+	require.Contains(t, out, "hint  Temporal, the schedule and the workers are checked once these settings are right")
 }
 
 func TestDoctorCountsLiveWorkers(t *testing.T) {

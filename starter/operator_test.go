@@ -182,7 +182,7 @@ func TestStatusShowsHowAClosedImportEnded(t *testing.T) {
 	require.Regexp(t, `(?m)^published +20 records, 0 rejected$`, out)
 	require.Regexp(t, `(?m)^outcome +deleted$`, out)
 	require.Regexp(t, `(?m)^workflow +run \S+, Completed, started 20.*, ended 20`, out)
-	require.Regexp(t, `(?m)^you can +starter reimport `+argument+` `, out)
+	require.Regexp(t, `(?m)^you can +starter reimport `+argument+` +imports the job again from the archive, if there is one$`, out)
 
 	_, argument = addJob(s, webscrapertest.Job{Records: webscrapertest.RawBody(`{"a":1}`+"\n", 2)})
 	out = eventually(s, func(code int, out string) bool {

@@ -536,7 +536,11 @@ func TestShortDownloadOfAKeptJobNeedsAttention(t *testing.T) {
 			w.asks(t, func(attention string) {
 				require.Contains(t, attention, "19 records were imported, but the job has stored 20. "+
 					"Signals: accept closes the import as it is, and the job stays in the cloud; ")
-				w.SignalWorkflow(workflows.AcceptSignal, nil)
+				w.SignalWorkflow(workflows.NotificationSignal, nil) // answers nothing
+				w.RegisterDelayedCallback(func() {
+					require.Equal(t, attention, w.attention(t))
+					w.SignalWorkflow(workflows.AcceptSignal, nil)
+				}, time.Hour)
 			})
 			require.Equal(t, workflows.Kept, w.run(t, test.hold).Outcome)
 			require.Empty(t, w.deletions)

@@ -198,11 +198,11 @@ func (w *importScrapingJob) hold(ctx workflow.Context) (Step, error) {
 	}
 	kind, reason := w.deletion().WhyKeep()
 	unchanged := "the same content is already published"
-	if kind != "" && w.staysUnchanged() && workflow.GetVersion(ctx, "asked-once", workflow.DefaultVersion, 1) != workflow.DefaultVersion {
+	switch {
+	case kind == "":
+	case w.staysUnchanged() && workflow.GetVersion(ctx, "asked-once", workflow.DefaultVersion, 1) != workflow.DefaultVersion:
 		unchanged += "; " + reason
-		kind = ""
-	}
-	if kind != "" {
+	default:
 		return "", w.incomplete(kind, reason)
 	}
 	w.question.deadline = time.Time{} // any earlier question is answered

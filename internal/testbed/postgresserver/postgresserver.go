@@ -21,7 +21,7 @@ import (
 // production.
 type Options struct {
 	// OwnCluster starts a server even if DATABASE_URL names one, for callers that
-	// restart it.
+	// restart it, or must not touch that one.
 	OwnCluster bool
 	// NoSync makes the started server faster but not durable: it loses its data when
 	// the machine loses power. The data is in memory if there is room.
