@@ -27,7 +27,7 @@ func TestOldestAndNewestPostgreSQL(t *testing.T) {
 	t.Parallel()
 	fulltier.Needs(t, "PostgreSQL of other versions")
 	for _, version := range []string{"postgresql-13", "postgresql-18"} {
-		t.Run(version, func(t *testing.T) { // one after the other: packages beside this one need the processors, too
+		t.Run(version, func(t *testing.T) { // one after the other: other packages need the processors, too
 			programs, remove, err := ProgramsOf("versions", version)
 			if errors.Is(err, nodepackage.ErrNoNode) || errors.Is(err, ErrNoVersions) {
 				t.Skipf("%s: %s", version, err)
