@@ -1,13 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,12 +64,28 @@ func addJobs(cloud *webscrapertest.Cloud) {
 
 // faults make the next matching requests fail.
 var faults = map[string]webscrapertest.Fault{
-	"truncate": {Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.Truncate(10_000)},
-	"empty":    {Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.Empty()},
-	"502":      {Times: 3, Effect: webscrapertest.FailWithHTML(http.StatusBadGateway)},
-	"429":      {Times: 1, Effect: webscrapertest.TooManyRequests(10 * time.Second)},
-	"lost":     {Method: http.MethodPost, Path: "scraping-job", Times: 1, Effect: webscrapertest.ResetAt(0)}, // the response to a creation
-	"401":      {Times: 1, Effect: webscrapertest.FailWith(http.StatusUnauthorized)},
+	"truncate":  {Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.Truncate(10_000)},
+	"empty":     {Path: "scraping-job/*/json", Times: 1, Effect: webscrapertest.Empty()},
+	"malformed": {Path: "scraping-job/*/json", Times: 1, Effect: malformed},
+	"502":       {Times: 3, Effect: webscrapertest.FailWithHTML(http.StatusBadGateway)},
+	"429":       {Times: 1, Effect: webscrapertest.TooManyRequests(10 * time.Second)},
+	"lost":      {Method: http.MethodPost, Path: "scraping-job", Times: 1, Effect: webscrapertest.ResetAt(0)}, // the response to a creation
+	"401":       {Times: 1, Effect: webscrapertest.FailWith(http.StatusUnauthorized)},
+}
+
+// malformed serves the job's records with the second half of the first one missing.
+func malformed(cloud *webscrapertest.Cloud, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, _ := strconv.ParseInt(path.Base(path.Dir(r.URL.Path)), 10, 64)
+		if job, found := cloud.Job(id); found {
+			content, _ := io.ReadAll(job.Records.Open()) // from memory
+			first, others, _ := bytes.Cut(content, []byte("\n"))
+			content = slices.Concat(first[:len(first)/2], []byte("\n"), others)
+			_ = cloud.SetRecords(id, webscrapertest.RawBody(string(content), job.Records.Count()))
+			defer func() { _ = cloud.SetRecords(id, job.Records) }()
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // cloudHandler serves the API, the dashboard's Continue button and faults.

@@ -170,6 +170,19 @@ func TestCloudAloneServesAnyClient(t *testing.T) {
 	status, body := ask(http.MethodPost, "/faults/nothing")
 	require.Equal(t, http.StatusNotFound, status)
 	require.Contains(t, body, "truncate")
+	var records string
+	require.Eventually(t, func() bool {
+		_, records = ask(http.MethodGet, "/api/v1/scraping-job/1001/json?api_token=any-secret")
+		return strings.Count(records, "\n") == 20
+	}, time.Minute, 100*time.Millisecond)
+	status, _ = ask(http.MethodPost, "/faults/malformed")
+	require.Equal(t, http.StatusOK, status)
+	_, broken := ask(http.MethodGet, "/api/v1/scraping-job/1001/json?api_token=any-secret")
+	first, others, _ := strings.Cut(broken, "\n")
+	require.False(t, json.Valid([]byte(first)), first)
+	require.True(t, strings.HasSuffix(records, others))
+	_, again := ask(http.MethodGet, "/api/v1/scraping-job/1001/json?api_token=any-secret")
+	require.Equal(t, records, again)
 	status, _ = ask(http.MethodPost, "/jobs/7/continue")
 	require.Equal(t, http.StatusNotFound, status)
 	require.Equal(t, program.ExitOK, cloud.Stop())
