@@ -17,6 +17,7 @@ type Backfill = postgres.Backfill
 // table does not have by the current mapping; see [postgres.Store.BackfillMappedTable].
 // A retry continues with the remaining imports.
 func (a *Activities) BackfillMappedTable(ctx context.Context, account, sitemapName string) (at Backfill, err error) {
+	defer a.Spool.noteAttempt(ctx)()
 	err = untilWorkerStops(ctx, func(until context.Context) (err error) {
 		at, err = a.Store.BackfillMappedTable(until, cmp.Or(account, sink.DefaultAccount), sitemapName, func(at Backfill) { activity.RecordHeartbeat(ctx, at) })
 		return err

@@ -42,7 +42,7 @@ func (in DeleteScrapingJobInput) WhyKeep() (kind, reason string) {
 		if in.Counts.All() != in.Counts.Records {
 			held = recordsWere(in.Counts.All()) + " in the file"
 		}
-		reasons = append(reasons, fmt.Sprintf("%s, but the job has stored %d", held, in.Job.StoredRecordCount))
+		reasons = append(reasons, fmt.Sprintf("%s, but the job has stored %s", held, humanize.Comma(in.Job.StoredRecordCount)))
 	}
 	if in.Counts.Bad() > in.MaxRejected || in.Counts.Cut > 0 {
 		kind = ErrorRejectedRecords
@@ -62,7 +62,7 @@ func (in DeleteScrapingJobInput) bad() (reasons []string) {
 	if n := in.Counts.Rejected; n > 0 {
 		reason := recordsWere(n) + " rejected"
 		if cut := in.Counts.Cut; cut > 0 {
-			reason += fmt.Sprintf(", %d of them kept only in part, the first 64 KiB", cut)
+			reason += fmt.Sprintf(", %s of them kept only in part, the first 64 KiB", humanize.Comma(cut))
 		}
 		reasons = append(reasons, reason+" (see scrapehaul.rejected_records)")
 	}
@@ -101,7 +101,7 @@ func recordsWere(n int64) string {
 	if n == 1 {
 		return "1 record was"
 	}
-	return fmt.Sprintf("%d records were", n)
+	return humanize.Comma(n) + " records were"
 }
 
 // DeleteScrapingJobResult says whether the job was deleted in the cloud.

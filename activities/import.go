@@ -177,7 +177,10 @@ func (a *Activities) publish(ctx context.Context, in ImportRecordsInput, attempt
 		}
 		asked = &withheld.Question
 	}
-	result.Question, result.Reason = asked, asked.Reason
+	result.Question = asked
+	if result.Reason, err = a.nothingPublished(ctx, in, asked.Reason); err != nil {
+		return err
+	}
 	return attempt.Abandon(ctx)
 }
 

@@ -281,7 +281,7 @@ func TestTooFewRecordsAreNotPublished(t *testing.T) {
 	published(add("books", "finished", 10), true)
 	few := add("laptops", "finished", 89)
 	result := published(few, false)
-	require.Equal(t, fmt.Sprintf("the import has 89 good records, fewer than 90 %% of the 100 last published for its sitemap, from job %d (MIN_RECORDS_PERCENT)",
+	require.Equal(t, fmt.Sprintf("the import has 89 good records, fewer than 90 %% of the 100 last published for its sitemap, from job %d (MIN_RECORDS_PERCENT); nothing was published",
 		few.Job.ScrapingJobID-2), result.Reason)
 	require.Equal(t, int64(110), w.visible())
 	require.Equal(t, int64(110), w.count(`SELECT count(*) FROM scrapehaul.import_records`), "withheld records are removed")
@@ -324,7 +324,7 @@ func TestEmptyFinishedJobIsWithheldByDefaultAfterOneWithRecords(t *testing.T) {
 	published("laptops", "stopped", none)
 
 	_, empty := imported("laptops", "finished", none)
-	require.Equal(t, fmt.Sprintf("the import has 0 good records, and the job has stored 0; 427 were last published for its sitemap, from job %d", full), empty.Reason)
+	require.Equal(t, fmt.Sprintf("the import has 0 good records, and the job has stored 0; 427 were last published for its sitemap, from job %d; nothing was published", full), empty.Reason)
 	_, rejected := imported("laptops", "finished", webscrapertest.RawBody("a title line\n", 1))
 	require.Contains(t, rejected.Reason, "the import has 0 good records, 1 rejected, and the job has stored 1; 427 were last published for its sitemap, from job ")
 	require.Contains(t, rejected.Reason, " (record 1: ")
@@ -423,7 +423,7 @@ func TestImportNeverReplacesABetterOneUnlessAccepted(t *testing.T) {
 		maxRejected int64
 		reason      string // "" when it is published
 	}{
-		{"all are rejected", [2]int{200, 0}, [2]int{0, 200}, 1000, "the import has 0 good records, 200 rejected, and the job has stored 200; nothing was published, and queries still return the 200 published before (record 1: "},
+		{"all are rejected", [2]int{200, 0}, [2]int{0, 200}, 1000, "the import has 0 good records, 200 rejected, and the job has stored 200 (record 1: "},
 		{"some are rejected", [2]int{200, 0}, [2]int{199, 1}, 0, "the import has 199 good records, 1 rejected"},
 		{"more are rejected than before, of more", [2]int{200, 3}, [2]int{300, 4}, 0, "the import has 300 good records, 4 rejected"},
 		{"a small share is rejected", [2]int{200, 0}, [2]int{400, 4}, 0, ""},
@@ -445,6 +445,7 @@ func TestImportNeverReplacesABetterOneUnlessAccepted(t *testing.T) {
 				return
 			}
 			require.Contains(t, result.Reason, c.reason)
+			require.Contains(t, result.Reason, fmt.Sprintf("; nothing was published, and queries still return the %d published before", c.before[0]))
 			require.Equal(t, int64(c.before[0]), w.visible())
 
 			in = w.downloaded(id, 3)

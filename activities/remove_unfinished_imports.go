@@ -13,6 +13,7 @@ import (
 // update, and restarts the delivery of undelivered publications if its workflow was
 // terminated.
 func (a *Activities) RemoveUnfinishedImports(ctx context.Context, in RemoveUnfinishedImportsInput) (Removed, error) {
+	defer a.Spool.noteAttempt(ctx)()
 	var removed Removed
 	var err error
 	deliveries := a.startDeliveries(ctx)

@@ -52,8 +52,8 @@ func (a *Activities) whyTooFew(ctx context.Context, in ImportRecordsInput, count
 	case err != nil:
 		return "", err
 	case published != nil && published.RemovedAt == nil && (good < published.Good() || counts.Bad() > max(in.MaxRejected, published.Bad(), counts.All()/tolerated)):
-		return fmt.Sprintf("the import has %s good records%s, and the job has stored %s; nothing was published, and queries still return the %s published before",
-			humanize.Comma(good), andOthers(counts), humanize.Comma(in.Job.StoredRecordCount), humanize.Comma(published.Good())), nil
+		return fmt.Sprintf("the import has %s good records%s, and the job has stored %s",
+			humanize.Comma(good), andOthers(counts), humanize.Comma(in.Job.StoredRecordCount)), nil
 	case !finished(in.Job):
 		return "", nil
 	}
@@ -69,6 +69,16 @@ func (a *Activities) whyTooFew(ctx context.Context, in ImportRecordsInput, count
 			humanize.Comma(good), andOthers(counts), in.MinRecordsPercent, humanize.Comma(last.Good()), last.ScrapingJobID), nil
 	}
 	return "", nil
+}
+
+// nothingPublished adds to the reason of a withheld import what readers see.
+func (a *Activities) nothingPublished(ctx context.Context, in ImportRecordsInput, reason string) (string, error) {
+	published, err := a.published(ctx, in.Job.ScrapingJobID, in.Job.Account)
+	reason += "; nothing was published"
+	if published != nil && published.RemovedAt == nil {
+		reason += fmt.Sprintf(", and queries still return the %s published before", humanize.Comma(published.Good()))
+	}
+	return reason, err
 }
 
 // andOthers lists the records that are not good.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/dustin/go-humanize"
 	"github.com/lib/pq"
 
 	"github.com/scrapehaul/scrapehaul/sink"
@@ -77,8 +78,8 @@ func (m *mappedRows) deactivate(ctx context.Context, tx transaction, sitemaps []
 func (m *mappedRows) brake(missing, active int64, accepted []sink.Question) error {
 	percent := int64(m.DeactivateMissing.BrakePercent)
 	asked := sink.Question{Kind: sink.ManyRowsMissing, Worse: missing, Reason: fmt.Sprintf(
-		"the job would deactivate %d of the %d active rows of its sitemap in table %s, more than %d %% (brake_percent)",
-		missing, active, m.Table, percent)}
+		"the job would deactivate %s of the %s active rows of its sitemap in table %s, more than %d %% (brake_percent)",
+		humanize.Comma(missing), humanize.Comma(active), m.Table, percent)}
 	if 100*missing > percent*active && !asked.AcceptedIn(accepted) {
 		return &sink.WithheldError{Question: asked}
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/dustin/go-humanize"
 	"github.com/lib/pq"
 
 	"github.com/scrapehaul/scrapehaul/mapping"
@@ -104,7 +105,7 @@ func (i *attempt) emptyColumns(now, last mappedValues) (empty, asked []string) {
 		}
 		reason := fmt.Sprintf("column %q", column.Name)
 		if lost {
-			reason += fmt.Sprintf(", which had one in %d of %d rows of job %d", had, last.Rows, last.Job)
+			reason += fmt.Sprintf(", which had one in %s of %s rows of job %d", humanize.Comma(had), humanize.Comma(last.Rows), last.Job)
 		}
 		empty = append(empty, reason+missing)
 		if lost || column.Required {

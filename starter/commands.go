@@ -5,9 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"io"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -106,8 +107,8 @@ func (c *reimportCommand) Run(ctx context.Context, streams program.Streams) erro
 }
 
 // installation connects to Temporal and returns the schedule's installation, overridden by
-// what this command was given, and the names of these settings.
-func (g given) installation(ctx context.Context, s *program.Settings, streams program.Streams) (_ client.Client, _ workflows.Installation, overridden []string, _ error) {
+// what this command was given.
+func (g given) installation(ctx context.Context, s *program.Settings, streams program.Streams) (_ client.Client, _ workflows.Installation, overridden []change, _ error) {
 	var none workflows.Installation
 	g.validate(s)
 	options := s.Temporal(discard())
@@ -128,15 +129,18 @@ func (g given) installation(ctx context.Context, s *program.Settings, streams pr
 		i = new(workflows.DefaultInstallation())
 		g.apply(i)
 	} else {
-		for _, each := range g.apply(i) {
-			fmt.Fprintf(streams.Err, "for this command only: %s is %s, not %s as in the schedule %s\n", each.name, each.to, each.from, workflows.ReconcileScheduleID)
-			overridden = append(overridden, each.name)
-		}
+		overridden = g.apply(i)
 	}
 	if missing, err := workflows.MissingSearchAttributes(ctx, temporal, options.Namespace); err == nil {
 		i.Settings.UseSearchAttributes(missing)
 	}
 	return temporal, *i, overridden, nil
+}
+
+func printOverridden(out io.Writer, overridden []change) {
+	for _, each := range overridden {
+		fmt.Fprintf(out, "for this command only: %s is %s, not %s as in the schedule %s\n", each.name, each.to, each.from, workflows.ReconcileScheduleID)
+	}
 }
 
 func dial(ctx context.Context, options client.Options) (client.Client, error) {
@@ -162,12 +166,12 @@ func (c *importCommand) start(ctx context.Context, streams program.Streams,
 		return err
 	}
 	defer temporal.Close()
-	// An open import is on its task queue already.
-	overridden = slices.DeleteFunc(overridden, func(name string) bool { return name == "TASK_QUEUE" })
+	printOnce := sync.OnceFunc(func() { printOverridden(streams.Err, overridden) })
 	var failures []error
 	for _, id := range ids {
 		err := refuseIfOpen(ctx, temporal, id, overridden)
 		if err == nil {
+			printOnce()
 			var run client.WorkflowRun
 			if run, err = one(temporal, id, installation); err == nil {
 				fmt.Fprintf(streams.Out, "scraping job %d: workflow %s, run %s\n", id, run.GetID(), run.GetRunID())
@@ -179,8 +183,14 @@ func (c *importCommand) start(ctx context.Context, streams program.Streams,
 }
 
 // refuseIfOpen returns an error if an open import would ignore the settings.
-func refuseIfOpen(ctx context.Context, temporal client.Client, id int64, settings []string) error {
-	if len(settings) == 0 {
+func refuseIfOpen(ctx context.Context, temporal client.Client, id int64, overridden []change) error {
+	var ignored []string
+	for _, each := range overridden {
+		if each.name != "TASK_QUEUE" { // it is on its task queue already
+			ignored = append(ignored, each.name)
+		}
+	}
+	if len(ignored) == 0 {
 		return nil
 	}
 	found, err := (&overview.Reader{Temporal: temporal}).Import(ctx, id)
@@ -190,9 +200,9 @@ func refuseIfOpen(ctx context.Context, temporal client.Client, id int64, setting
 	if err != nil {
 		return err
 	}
-	names := strings.Join(settings, " and ")
+	names := strings.Join(ignored, " and ")
 	return fmt.Errorf("scraping job %d: nothing was sent, as its import is open and keeps the %s that it started with: "+
-		"%s shows the signals it takes; to send this one anyway, unset %[2]s or leave out the flag", id, names, program.Commands(fmt.Sprintf("starter status %d", id)))
+		"%s shows the signals it takes; to send it without the new value, unset %[2]s or leave out the flag", id, names, program.Commands(fmt.Sprintf("starter status %d", id)))
 }
 
 func scrapingJobID(s *program.Settings, argument string) int64 {

@@ -37,6 +37,9 @@ func printImport(out io.Writer, i overview.Import, now time.Time) error {
 		if stored := i.StoredRecords(); stored != nil {
 			status += fmt.Sprintf(", %d records stored", *stored)
 		}
+		if i.Result != nil && i.Result.Outcome == workflows.Deleted {
+			status = "deleted, was " + status
+		}
 		row(name, "%s", status)
 	}
 	step := i.Step()

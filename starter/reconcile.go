@@ -26,11 +26,12 @@ type reconcileCommand struct {
 func (c *reconcileCommand) Run(ctx context.Context, streams program.Streams) error {
 	var s program.Settings
 	checkAccount(&s, c.Account)
-	temporal, installation, _, err := givenBy(c.importFlags, c.filterFlags).installation(ctx, &s, streams)
+	temporal, installation, overridden, err := givenBy(c.importFlags, c.filterFlags).installation(ctx, &s, streams)
 	if err != nil {
 		return err
 	}
 	defer temporal.Close()
+	printOverridden(streams.Err, overridden)
 	in := workflows.ReconcileScrapingJobsInput{Settings: installation.Settings, DryRun: c.DryRun, Manual: true, Account: c.Account}
 	run, err := workflows.Reconcile(ctx, temporal, installation.TaskQueue, in)
 	if err != nil {

@@ -119,6 +119,7 @@ func TestCommandSettingsApplyToItsImportsOnly(t *testing.T) {
 		code, out, problems := runStarter(command, "--hold-before-delete", "2h", "1", "3")
 		require.Equal(t, program.ExitFailed, code)
 		require.Contains(t, problems, "scraping job 1: nothing was sent, as its import is open and keeps the HOLD_BEFORE_DELETE that it started with: ")
+		require.Equal(t, command == "import", strings.Contains(problems, "for this command only"), "only if something is sent")
 		require.Equal(t, command == "import", strings.Contains(out, "scraping job 3: "), "it has an open import from then on")
 	}
 	input, _, _ := startedWith(t, namespace, "1")

@@ -89,7 +89,7 @@ func (s *store) print(ctx context.Context, out io.Writer) error {
 		fmt.Fprintln(out, "new imports set the search attributes")
 	}
 	if len(changes) > 0 {
-		fmt.Fprintln(out, "a running starter's environment wins at its next start: change it there too")
+		fmt.Fprintln(out, "if a starter has another value in its environment, its next start changes this back: change it there too")
 	}
 	return nil
 }

@@ -57,11 +57,10 @@ func TestAccountWhoseTokenIsRefusedIsShownOnce(t *testing.T) {
 	const acme = "ccount acme: Web Scraper Cloud refuses its API token; 3 imports wait; once the workers' WEBSCRAPER_API_TOKENS is fixed, reconciliation or starter import retries them."
 	const globex = "ccount globex: the workers have no API token for it; 1 import waits; once the workers' WEBSCRAPER_API_TOKENS is fixed, reconciliation or starter import retries it."
 	var text string
-	s.WaitFor("the accounts in Temporal's visibility", func() bool {
+	s.WaitFor("the accounts in Temporal's visibility, and a worker's answers", func() bool {
 		text = s.goTo(tab, "")
-		return strings.Contains(text, acme) && strings.Contains(text, globex)
+		return strings.Contains(text, acme) && strings.Contains(text, globex) && strings.Contains(text, "1 record was rejected")
 	})
-	require.Contains(t, text, "1 record was rejected")
 	require.Equal(t, 1, strings.Count(text, "refuses"), text)
 	require.NotContains(t, text, "laptops")
 	for _, id := range append(refused, unknown) {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/dustin/go-humanize"
 	"github.com/dustin/go-humanize/english"
 	"github.com/scrapehaul/scrapehaul/activities"
 	"github.com/scrapehaul/scrapehaul/internal/program"
@@ -131,7 +132,7 @@ func (c *checkMappingCommand) convert(ctx context.Context, out io.Writer, m *map
 		return err
 	}
 	if trial.rejected > 0 {
-		return fmt.Errorf("%d of %s would have no row", trial.rejected, english.Plural(trial.records(), "record", ""))
+		return fmt.Errorf("%s of %s would have no row", humanize.Comma(int64(trial.rejected)), english.Plural(trial.records(), "record", ""))
 	}
 	return nil
 }

@@ -93,7 +93,7 @@ func printChanges(out io.Writer, mappings *mapping.Mappings, changes []postgres.
 		if sink.IsNamed(of.Account) {
 			account = " --account " + of.Account
 		}
-		fmt.Fprintf(out, "-- then: starter backfill %q%s\n", cmp.Or(of.Sitemap, of.SitemapPrefix), account)
+		fmt.Fprintf(out, program.Commands("-- then: starter backfill %q%s\n"), cmp.Or(of.Sitemap, of.SitemapPrefix), account)
 	}
 	return changed
 }

@@ -33,21 +33,21 @@ func (w *importScrapingJob) withheld(ctx workflow.Context, imported activities.I
 	}
 	count := records(imported.Records)
 	if imported.Unmapped > 0 {
-		count += ", " + humanize.Comma(imported.Unmapped) + " of them without a row in the mapped table,"
+		count += ", " + humanize.Comma(imported.Unmapped) + " of them without a row in the mapped table"
 	}
 	if w.published.ImportID != 0 {
-		count += " instead of " + humanize.Comma(w.published.Records)
+		count += "; they replace the " + humanize.Comma(w.published.Records) + " published before"
 	}
 	does, then, asks := "downloads the job again and publishes it", "; ", "it asks again before the job is deleted in the cloud"
 	switch few := imported.Unmapped == 0 && (w.published.ImportID == 0 || imported.Records < w.published.Records); {
 	case workflow.GetVersion(ctx, "accept-downloads", workflow.DefaultVersion, 1) == workflow.DefaultVersion:
 		does, then, asks = "publishes "+count, ", and ", "the job stays in the cloud until an operator accepts that, too"
 	case asked.Kind != sink.TooFewRecords:
-		does += " as it is, now with " + strings.TrimSuffix(count, ",")
+		does += " as it is, now with " + count
 	case few:
 		does += ", even with only " + count
 	default:
-		does += ", even with " + strings.TrimSuffix(count, ",")
+		does += ", even with " + count
 	}
 	after := activities.DeleteScrapingJobInput{Job: w.job, Counts: imported.Counts, MaxRejected: int64(w.settings.MaxRejected)}
 	kind, _ := after.WhyKeep()

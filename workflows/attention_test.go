@@ -372,7 +372,7 @@ func TestAcceptingAWorseImportPublishesItAndDeletesNothing(t *testing.T) {
 	w.signalAfter(time.Minute, workflows.ReimportSignal)
 	w.asks(t, func(attention string) {
 		require.Equal(t, int64(7), w.imports[0].MaxRejected)
-		require.Contains(t, attention, "accept downloads the job again and publishes it, even with only 5 records instead of 20; it asks again before the job is deleted in the cloud; ")
+		require.Contains(t, attention, "accept downloads the job again and publishes it, even with only 5 records; they replace the 20 published before; it asks again before the job is deleted in the cloud; ")
 		w.SignalWorkflow(workflows.AcceptSignal, nil)
 		w.RegisterDelayedCallback(func() {
 			require.Equal(t, int64(-5), w.imports[1].Accepted[0].Worse)
@@ -396,15 +396,15 @@ func TestQuestionSaysWhatAcceptPublishes(t *testing.T) {
 		skippedIfClosed bool
 	}{
 		{"nothing left", sink.TooFewRecords, 20, sink.Counts{}, "24h", "finished",
-			"even with only 0 records instead of 20; it asks again before the job is deleted in the cloud", false},
+			"even with only 0 records; they replace the 20 published before; it asks again before the job is deleted in the cloud", false},
 		{"complete", sink.TooFewRecords, 30, sink.Counts{Records: 20}, "24h", "finished",
-			"even with only 20 records instead of 30; the job is deleted in the cloud after its hold", false},
+			"even with only 20 records; they replace the 30 published before; the job is deleted in the cloud after its hold", false},
 		{"never deleted", sink.TooFewRecords, 30, sink.Counts{Records: 20}, workflows.NeverDelete, "finished",
-			"even with only 20 records instead of 30; the job stays in the cloud", false},
+			"even with only 20 records; they replace the 30 published before; the job stays in the cloud", false},
 		{"more, with bad ones", sink.TooFewRecords, 5, sink.Counts{Records: 15, Rejected: 5}, "24h", "finished",
-			"even with 15 records instead of 5; it asks again before the job is deleted in the cloud", false},
+			"even with 15 records; they replace the 5 published before; it asks again before the job is deleted in the cloud", false},
 		{"unmapped", sink.TooFewRecords, 20, sink.Counts{Records: 20, Unmapped: 4}, "24h", "finished",
-			"even with 20 records, 4 of them without a row in the mapped table, instead of 20; it asks again before the job is deleted in the cloud", false},
+			"even with 20 records, 4 of them without a row in the mapped table; they replace the 20 published before; it asks again before the job is deleted in the cloud", false},
 		{"first import, unmapped", sink.TooFewRecords, 0, sink.Counts{Records: 20, Unmapped: 4}, "24h", "stopped",
 			"even with 20 records, 4 of them without a row in the mapped table; the job stays in the cloud", true},
 		{"column without values", sink.EmptyColumns, 0, sink.Counts{Records: 20}, "24h", "finished",

@@ -70,8 +70,14 @@ func (i Import) NeedsAttention() bool {
 	return i.Open && i.ProgressKnown && i.Progress.Step == workflows.StepNeedsAttention
 }
 
-// Sitemap returns the name of the job's sitemap, or else the workflow's summary.
-func (i Import) Sitemap() string { return cmp.Or(i.Progress.SitemapName, i.Summary) }
+// Sitemap returns the name of the job's sitemap, or else the workflow's summary in
+// parentheses.
+func (i Import) Sitemap() string {
+	if i.Progress.SitemapName == "" && i.Summary != "" {
+		return "(" + i.Summary + ")"
+	}
+	return i.Progress.SitemapName
+}
 
 // NamedAccount returns the import's account, "" for the default one.
 func (i Import) NamedAccount() string { return NamedAccount(i.Account) }

@@ -46,7 +46,8 @@ func (i Import) Amount() (amount Amount, ok bool) {
 	default:
 		return Amount{}, false
 	}
-	return Amount{Bytes, last.Bytes, last.OfBytes}, last.Bytes > 0 || last.OfBytes > 0
+	// A retry may have resumed far beyond the 0 that the attempt before it reported.
+	return Amount{Bytes, last.Bytes, last.OfBytes}, last.Bytes > 0 || last.OfBytes > 0 && i.Activity.Attempt == 1
 }
 
 // extrapolateFor is how long the estimate advances without a heartbeat: slightly longer

@@ -52,14 +52,15 @@ mappings:
 	mapPrice("type: numeric")
 	restart()
 	c.Signal(id, workflows.ReimportSignal)
-	c.untilAsked(id, `queries still return the 5,000 published before (record 1: column "price": `)
-	require.Contains(t, c.Progress(id).Attention, "accept downloads the job again and publishes it, even with 5,000 records, 5,000 of them without a row in the mapped table, instead of 5,000; "+
+	c.untilAsked(id, `and the job has stored 5,000 (record 1: column "price": `)
+	require.Contains(t, c.Progress(id).Attention, "; nothing was published, and queries still return the 5,000 published before. ")
+	require.Contains(t, c.Progress(id).Attention, "accept downloads the job again and publishes it, even with 5,000 records, 5,000 of them without a row in the mapped table; they replace the 5,000 published before; "+
 		"it asks again before the job is deleted in the cloud")
 	c.requireRecords(id, n)
 	require.Equal(t, int64(n), rows())
 
 	c.Signal(id, workflows.AcceptSignal)
-	c.untilAsked(id, "5000 records were imported without a row in the mapped table")
+	c.untilAsked(id, "5,000 records were imported without a row in the mapped table")
 	c.requireRecords(id, n)
 	require.Zero(t, rows())
 
@@ -123,7 +124,7 @@ func TestReimportOfFewerRecords(t *testing.T) {
 	c.untilHold(id)
 	require.NoError(t, c.Cloud.SetRecords(id, webscrapertest.Products(800, 2)))
 	c.Notify(id)
-	c.untilAsked(id, "accept downloads the job again and publishes it, even with only 800 records instead of 1,000; the job is deleted in the cloud after its hold")
+	c.untilAsked(id, "accept downloads the job again and publishes it, even with only 800 records; they replace the 1,000 published before; the job is deleted in the cloud after its hold")
 	c.requireRecords(id, 1000)
 	c.Signal(id, workflows.AcceptSignal)
 	c.untilHold(id)
@@ -140,7 +141,7 @@ func TestReimportWithManyRejectedRecords(t *testing.T) {
 	body := strings.Repeat(`{"a":1}`+"\n", 1500) + strings.Repeat(`{"a":`+"\n", 500)
 	require.NoError(t, c.Cloud.SetRecords(id, webscrapertest.RawBody(body, 2000)))
 	c.Notify(id)
-	c.untilAsked(id, "the import has 1,500 good records, 500 rejected, and the job has stored 2,000; nothing was published, and queries still return the 1,000 published before (record 1501: ")
+	c.untilAsked(id, "the import has 1,500 good records, 500 rejected, and the job has stored 2,000 (record 1501: ")
 	c.requireRecords(id, 1000)
 	c.Signal(id, workflows.KeepSignal)
 	require.Equal(t, int64(1000), c.Result(id).Records)
@@ -204,7 +205,7 @@ func TestRenamedColumn(t *testing.T) {
 	c.kill(worker)
 	c.observe("killed after %s records", grouped(c.requireHalf(second, many)))
 	c.worker(c.Spool)
-	c.untilAsked(second, `in column "price", which had one in 20000 of 20000 rows of job `+workflows.WorkflowID(first)+`: no record has "price" (they have "Price")`)
+	c.untilAsked(second, `in column "price", which had one in 20,000 of 20,000 rows of job `+workflows.WorkflowID(first)+`: no record has "price" (they have "Price")`)
 	rows := func() int64 { return c.Count(`SELECT count(*) FROM products WHERE price = 1`) }
 	require.Equal(t, int64(many), rows())
 	require.Equal(t, int64(1), c.imports(second), "resumed, not restarted")
@@ -220,7 +221,7 @@ func TestAcceptOfThreeQuestions(t *testing.T) {
 	c.requireImported(c.ofShop(offers(1000, "price")), 1000)
 	second := c.ofShop(offers(500, "Price"))
 	for _, question := range []string{
-		"fewer than 90 % of the 1,000 last published", `gets no value in column "price"`, "would deactivate 500 of the 1000 active rows",
+		"fewer than 90 % of the 1,000 last published", `gets no value in column "price"`, "would deactivate 500 of the 1,000 active rows",
 	} {
 		c.untilAsked(second, question)
 		require.Equal(t, int64(1000), c.Count(`SELECT count(*) FROM products WHERE active AND price = 1`))

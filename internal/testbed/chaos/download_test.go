@@ -70,10 +70,10 @@ func TestTruncatedDownloadThatLooksComplete(t *testing.T) {
 		sentence string
 	}{
 		{"the download ends at 90 %, between two records, without Content-Length, as if complete", webscrapertest.TruncateSilently(ninety),
-			many * 9 / 10, "18000 records were imported, but the job has stored 20000"},
+			many * 9 / 10, "18,000 records were imported, but the job has stored 20,000"},
 		{"the download ends at 90 %, inside a record, without Content-Length, as if complete", webscrapertest.TruncateSilently(ninety + 100),
 			many * 9 / 10, "1 record was rejected"},
-		{"the download is an empty 200", webscrapertest.Empty(), 0, "0 records were imported, but the job has stored 20000"},
+		{"the download is an empty 200", webscrapertest.Empty(), 0, "0 records were imported, but the job has stored 20,000"},
 	} {
 		t.Run(short.happens, func(t *testing.T) {
 			c := begin(t, short.happens, "the good records are published, nothing is deleted, the import needs attention; `reimport` fixes it")
@@ -109,7 +109,7 @@ func TestContentChangesBetweenTwoDownloads(t *testing.T) {
 	c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Times: 1, Effect: changeRecords(webscrapertest.Products(many+1000, 2))})
 	c.worker(c.Spool)
 	id := c.finished(many)
-	c.requireAttention(id, many+1000, "21000 records were imported, but the job has stored 20000")
+	c.requireAttention(id, many+1000, "21,000 records were imported, but the job has stored 20,000")
 	c.Notify(id)
 	c.requireImported(id, many+1000)
 }

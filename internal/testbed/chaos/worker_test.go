@@ -103,7 +103,7 @@ func (c *chaos) requireNoSecrets(paths []string) {
 			require.NotContains(c.T, string(content)+string(attempt.TaskToken), secret)
 		}
 	}
-	require.Equal(c.T, 1, tokens)
+	require.Equal(c.T, 1, tokens, "of the files %q", paths)
 }
 
 func TestKilledWithAnotherWorkerOnTheSpool(t *testing.T) {

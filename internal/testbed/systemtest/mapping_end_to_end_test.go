@@ -126,7 +126,7 @@ func TestDeactivatingManyRowsNeedsAttention(t *testing.T) {
 
 	second := s.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(50, 1)})
 	s.Notify(second)
-	require.Contains(t, s.Attention(second), "the job would deactivate 50 of the 100 active rows of its sitemap in table public.products, more than 40 %")
+	require.Contains(t, s.Attention(second), "the job would deactivate 50 of the 100 active rows of its sitemap in table public.products, more than 40 % (brake_percent); nothing was published. ")
 	require.Equal(t, int64(100), s.Count(`SELECT count(*) FROM products WHERE active AND scrapingjob_id = $1`, first))
 	require.False(t, s.Cloud.Deleted(second))
 
