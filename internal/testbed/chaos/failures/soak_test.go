@@ -1,4 +1,4 @@
-package chaos
+package failures
 
 import (
 	"cmp"
@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/workflowservice/v1"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/chaos"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/childprocess"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/systemtest"
@@ -38,11 +39,11 @@ func TestSoak(t *testing.T) {
 	jobs, seed := number("SOAK_JOBS", 3000), number("SOAK_SEED", rand.Uint64())
 	t.Logf("SOAK_SEED=%d SOAK_JOBS=%d", seed, jobs)
 	random := rand.New(rand.NewPCG(seed, 0))
-	c := &chaos{entry: &entry{}, System: systemtest.NewOn(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t), settings,
-		noRateLimit, answersInTime)}
+	c := &chaos.Case{Entry: new(chaos.Entry), System: systemtest.NewOn(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t), chaos.Settings,
+		chaos.NoRateLimit, chaos.AnswersInTime)}
 
 	spools := []string{t.TempDir(), t.TempDir()}
-	workers := []*childprocess.Process{c.worker(spools[0]), c.worker(spools[1])}
+	workers := []*childprocess.Process{c.Worker(spools[0]), c.Worker(spools[1])}
 	records := map[int64]int64{}
 	var sending sync.WaitGroup
 	kills, faults, terminated := 0, 0, int64(0)
@@ -58,13 +59,13 @@ func TestSoak(t *testing.T) {
 			c.Cloud.Inject(webscrapertest.Fault{Times: 1 + random.IntN(3), Effect: soakFaults[random.IntN(len(soakFaults))]})
 		}
 		if random.IntN(100) == 0 {
-			terminated += c.terminateConnections()
+			terminated += terminateConnections(c)
 		}
 		if random.IntN(200) == 0 {
 			kills++
 			victim := random.IntN(len(workers))
-			c.kill(workers[victim])
-			workers[victim] = c.worker(spools[victim])
+			c.Kill(workers[victim])
+			workers[victim] = c.Worker(spools[victim])
 		}
 		time.Sleep(time.Duration(random.IntN(100)) * time.Millisecond) // spreads the jobs over time
 	}
@@ -74,8 +75,8 @@ func TestSoak(t *testing.T) {
 		return err == nil && running.GetCount() == 0
 	}, 20*time.Minute, time.Second, "workflows are still running")
 	for id, n := range records {
-		c.requireGone(id, n)
+		c.RequireGone(id, n)
 	}
-	c.requireEmptySpools()
+	c.RequireEmptySpools()
 	t.Logf("%d jobs imported once; %d kills of a worker, %d faults of the API, %d transactions terminated", jobs, kills, faults, terminated)
 }

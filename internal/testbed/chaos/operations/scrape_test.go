@@ -1,4 +1,4 @@
-package chaos
+package operations
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/stretchr/testify/require"
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
@@ -16,6 +17,7 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/chaos"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
 	"github.com/scrapehaul/scrapehaul/sink"
@@ -47,7 +49,7 @@ func followUp(_ workflow.Context, published sink.Publication) (int64, error) {
 
 // scrape is a case with a host whose workflows run a sitemap.
 type scrape struct {
-	*chaos
+	*chaos.Case
 	sitemapID int64
 	run       client.WorkflowRun
 }
@@ -62,11 +64,11 @@ func beginScrape(t *testing.T, happens, holds string, with ...string) *scrape {
 // beginScrapeOf is beginScrape with a cloud that takes that long to scrape.
 func beginScrapeOf(t *testing.T, scraping time.Duration, happens, holds string, with ...string) *scrape {
 	t.Helper()
-	e := register(t, happens, holds)
-	e.cloud = append(e.cloud, func(o *webscrapertest.Options) {
+	e := chaos.Register(t, happens, holds)
+	e.CloudOptions = append(e.CloudOptions, func(o *webscrapertest.Options) {
 		o.Timeline = webscrapertest.Timeline{WaitingToBeScheduled: time.Second, Scheduling: time.Second, Scheduled: time.Second, Started: scraping}
 	})
-	c := &scrape{chaos: e.on(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t), append(with, "ON_PUBLISHED=FollowUp@"+followQueue)...)}
+	c := &scrape{Case: e.On(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t), append(with, "ON_PUBLISHED=FollowUp@"+followQueue)...)}
 	c.sitemapID = c.Cloud.AddSitemap(webscrapertest.Sitemap{Name: "shop", RecordsPerPage: 1})
 	c.host(hostQueue)
 	return c
@@ -140,11 +142,11 @@ func (c *scrape) requireScraped(imports int) {
 	for _, run := range c.followUps() {
 		require.Equal(c.T, workflows.WorkflowID(result.ScrapingJobID), run.GetParentExecution().GetWorkflowId())
 	}
-	c.completed(result.ScrapingJobID)
+	c.Completed(result.ScrapingJobID)
 	require.Len(c.T, c.followUps(), imports)
 	require.Zero(c.T, c.Count(`SELECT count(*) FROM scrapehaul.imports WHERE announce AND state = 'published' AND announced_at IS NULL`))
-	c.requireEmptySpools()
-	c.observe("scraped once, %s records once, %s", grouped(pages), times(imports, "follow-up"))
+	c.RequireEmptySpools()
+	c.Observe("scraped once, %s records once, %s", humanize.Comma(pages), chaos.Times(imports, "follow-up"))
 }
 
 const createCall = "scraping-job"
@@ -152,7 +154,7 @@ const createCall = "scraping-job"
 func TestScrapeIsAStepOfAWorkflow(t *testing.T) {
 	c := beginScrape(t, "a host's workflow runs a sitemap, and the publish starts a follow-up", "both see the records; the job is created once")
 	c.host(followQueue)
-	c.worker(c.Spool)
+	c.Worker(c.Spool)
 	c.start()
 	c.requireScraped(1)
 }
@@ -161,7 +163,7 @@ func TestScrapeWithoutANotification(t *testing.T) {
 	c := beginScrape(t, "a scrape's notification never arrives", "the import's own checks find the job's end")
 	c.Cloud.SetWebhookURL("")
 	c.host(followQueue)
-	c.worker(c.Spool)
+	c.Worker(c.Spool)
 	c.start()
 	c.requireScraped(1)
 }
@@ -170,7 +172,7 @@ func TestScrapeWithALostCreateResponse(t *testing.T) {
 	c := beginScrape(t, "the job is created, and the response is lost", "it is found by its custom_id; no second job is created")
 	lost := c.Cloud.Inject(webscrapertest.Fault{Method: http.MethodPost, Path: createCall, Times: 1, Effect: webscrapertest.ResetAt(0)})
 	c.host(followQueue)
-	c.worker(c.Spool)
+	c.Worker(c.Spool)
 	c.start()
 	c.requireScraped(1)
 	require.Equal(t, 1, lost.Hits())
@@ -179,7 +181,7 @@ func TestScrapeWithALostCreateResponse(t *testing.T) {
 func TestScrapeIsResetAfterItsJobIsGone(t *testing.T) {
 	c := beginScrape(t, "a scrape is reset to its start after its job was imported and deleted in the cloud", "its custom_id is in the database: the same result, without another scrape")
 	c.host(followQueue)
-	c.worker(c.Spool)
+	c.Worker(c.Spool)
 	c.start()
 	c.requireScraped(1)
 	id := c.created()[0]
@@ -202,25 +204,25 @@ func TestKilledAtEveryStepOfAScrape(t *testing.T) {
 		"the job is created once, and the follow-up starts once")
 	c.host(followQueue)
 	hangs := c.Cloud.Inject(webscrapertest.Fault{Method: http.MethodPost, Path: createCall, Times: 1, Effect: webscrapertest.HangAt(0)})
-	killed := c.worker(c.Spool)
+	killed := c.Worker(c.Spool)
 	c.start()
 	c.WaitFor("the creation", func() bool { return hangs.Hits() == 1 })
 	id := c.untilCreated()
-	c.kill(killed)
+	c.Kill(killed)
 
-	killed = c.worker(c.Spool)
+	killed = c.Worker(c.Spool)
 	c.WaitForStep(id, workflows.StepScrape)
-	c.kill(killed)
+	c.Kill(killed)
 
-	c.slowImport()
-	killed = c.worker(c.Spool)
-	c.untilImported(id, pages/4)
-	c.kill(killed)
+	c.SlowImport()
+	killed = c.Worker(c.Spool)
+	c.UntilImported(id, pages/4)
+	c.Kill(killed)
 
-	killed = c.worker(c.Spool)
-	c.WaitFor("the publish", func() bool { return c.visible(id) > 0 })
-	c.kill(killed)
-	c.worker(c.Spool)
+	killed = c.Worker(c.Spool)
+	c.WaitFor("the publish", func() bool { return c.Visible(id) > 0 })
+	c.Kill(killed)
+	c.Worker(c.Spool)
 	c.requireScraped(1)
 }
 
@@ -228,7 +230,7 @@ func TestImportOfAScrapeIsReset(t *testing.T) {
 	c := beginScrape(t, "the import of a scrape is reset to its start, and its notification arrives twice", "it is published once, and the follow-up starts once",
 		"HOLD_BEFORE_DELETE=1h")
 	c.host(followQueue)
-	c.worker(c.Spool)
+	c.Worker(c.Spool)
 	c.start()
 	id := c.untilCreated()
 	c.WaitForStep(id, workflows.StepHold)
@@ -255,15 +257,15 @@ func (c *scrape) requireTerminatedAndScraped(imports int) {
 	c.WaitForAnswer("the follow-up", func() bool { return len(c.followUps()) >= imports })
 	c.Result(result.ScrapingJobID)
 	require.Len(c.T, c.followUps(), imports)
-	require.Equal(c.T, int64(imports), c.imports(result.ScrapingJobID))
-	c.requireEmptySpools()
-	c.observe("scraped once, %s records once, %s", grouped(pages), times(imports, "follow-up"))
+	require.Equal(c.T, int64(imports), c.Imports(result.ScrapingJobID))
+	c.RequireEmptySpools()
+	c.Observe("scraped once, %s records once, %s", humanize.Comma(pages), chaos.Times(imports, "follow-up"))
 }
 
 func TestImportIsTerminatedBeforeItsFollowUp(t *testing.T) {
 	c := beginScrape(t, "the import of a scrape is terminated right after its publish", "reconciliation has the follow-up started")
 	c.host(followQueue)
-	killed := c.worker(c.Spool)
+	killed := c.Worker(c.Spool)
 	c.start()
 	id := c.untilCreated()
 	// After the publish the records of abandoned imports are removed, before the activity ends.
@@ -273,26 +275,26 @@ func TestImportIsTerminatedBeforeItsFollowUp(t *testing.T) {
 	c.DB.MustExec(`INSERT INTO scrapehaul.scraping_jobs (scrapingjob_id) VALUES ($1) ON CONFLICT DO NOTHING`, id)
 	c.DB.MustExec(`INSERT INTO scrapehaul.imports (scrapingjob_id, workflow_run_id, pass, requested_at, bytes, sha256, state)
 		VALUES ($1, 'earlier', 1, '2020-01-01', 1, '', 'abandoned')`, id)
-	c.WaitFor("the publish", func() bool { return c.visible(id) > 0 })
-	c.kill(killed)
+	c.WaitFor("the publish", func() bool { return c.Visible(id) > 0 })
+	c.Kill(killed)
 	require.NoError(t, c.Temporal.TerminateWorkflow(t.Context(), workflows.WorkflowID(id), "", "a test"))
 	c.DB.MustExec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND wait_event = 'PgSleep'`)
 	c.DB.MustExec(`DROP FUNCTION scrapehaul.slow CASCADE`)
 	require.Empty(t, c.followUps())
-	c.worker(c.Spool)
-	c.reconcile("1 of 1 jobs are due")
+	c.Worker(c.Spool)
+	c.Reconcile("1 of 1 jobs are due")
 	var result contract.RunSitemapResult
 	require.NoError(t, c.run.Get(t.Context(), &result))
 	require.Equal(t, contract.Published, result.Outcome)
 	c.WaitForAnswer("the follow-up", func() bool { return len(c.followUps()) == 1 })
 	c.Result(id)
-	c.requireRecords(id, pages)
-	c.requireDeletedAfterwards(id)
+	c.RequireOneDownload(id, pages)
+	c.RequireDeletedAfterwards(id)
 }
 
 func TestFollowUpsWorkerIsDown(t *testing.T) {
 	c := beginScrape(t, "the follow-up's worker is down when a scrape is published", "the host's workflow continues; the follow-up runs once its worker is back")
-	c.worker(c.Spool)
+	c.Worker(c.Spool)
 	c.start()
 	var result contract.RunSitemapResult
 	require.NoError(t, c.run.Get(t.Context(), &result))
@@ -315,7 +317,7 @@ func TestImportOfAScrapeStartedByANotification(t *testing.T) {
 		})
 	}})
 	c.host(followQueue)
-	c.worker(c.Spool)
+	c.Worker(c.Spool)
 	c.start()
 	c.requireScraped(1)
 	require.Equal(t, 1, hangs.Hits())

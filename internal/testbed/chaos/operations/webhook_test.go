@@ -1,4 +1,4 @@
-package chaos
+package operations
 
 import (
 	"bufio"
@@ -17,9 +17,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/chaos"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
 	"github.com/scrapehaul/scrapehaul/webhook"
@@ -29,10 +31,10 @@ import (
 
 func TestThousandNotifications(t *testing.T) {
 	const jobs, each, within = 100, 10, 5 * time.Second
-	e := registerAlone(t, "1,000 notifications of 100 jobs in 5 s: ten of each, in any order, some of them late, of a job that was continued since",
+	e := chaos.RegisterAlone(t, "1,000 notifications of 100 jobs in 5 s: ten of each, in any order, some of them late, of a job that was continued since",
 		"all are accepted; each job is imported with its final content")
-	c := e.on(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t))
-	c.worker(c.Spool)
+	c := e.On(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t))
+	c.Worker(c.Spool)
 	var ids []int64
 	want := map[int64]int64{} // records of each job
 	for range jobs / 2 {
@@ -75,13 +77,13 @@ func TestThousandNotifications(t *testing.T) {
 	all.Wait()
 	records, runs := int64(0), 0
 	for id, n := range want {
-		c.requireGone(id, n)
+		c.RequireGone(id, n)
 		records += n
-		runs += c.completed(id)
+		runs += c.Completed(id)
 	}
-	c.requireEmptySpools()
-	c.observe("sent in %.1f s, the slowest answer after %.1f s; %s records once after %d runs, each job then deleted in the cloud",
-		sending.Seconds(), slowest.Seconds(), grouped(records), runs)
+	c.RequireEmptySpools()
+	c.Observe("sent in %.1f s, the slowest answer after %.1f s; %s records once after %d runs, each job then deleted in the cloud",
+		sending.Seconds(), slowest.Seconds(), humanize.Comma(records), runs)
 }
 
 func count(ids []int64, id int64) (n int) {
@@ -95,9 +97,9 @@ func count(ids []int64, id int64) (n int) {
 
 func TestSlowloris(t *testing.T) {
 	const clients = 200
-	c := begin(t, "200 clients send a notification at one byte a second: half of them the header, half of them the body (slowloris)",
+	c := chaos.Begin(t, "200 clients send a notification at one byte a second: half of them the header, half of them the body (slowloris)",
 		"they are disconnected, and another notification is accepted immediately")
-	c.worker(c.Spool)
+	c.Worker(c.Spool)
 	target, err := url.Parse(c.Webhook)
 	require.NoError(t, err)
 	header := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n", target.RequestURI(), target.Host)
@@ -127,16 +129,16 @@ func TestSlowloris(t *testing.T) {
 		})
 	}
 	sent := time.Now()
-	id := c.finished(1000)
+	id := c.Finished(1000)
 	answered := time.Since(sent)
 	require.Less(t, answered, 8*time.Second)
 	all.Wait()
 	require.Equal(t, clients/2, statuses[http.StatusRequestTimeout], "%v", statuses)
 	require.Zero(t, statuses[http.StatusAccepted])
 	require.Less(t, longest, 30*time.Second)
-	c.observe("the notification was accepted after %d ms; all slow clients were disconnected within %.0f s, %d of them with 408",
+	c.Observe("the notification was accepted after %d ms; all slow clients were disconnected within %.0f s, %d of them with 408",
 		answered.Milliseconds(), longest.Seconds(), statuses[http.StatusRequestTimeout])
-	c.requireImported(id, 1000)
+	c.RequireImported(id, 1000)
 }
 
 // drip writes a byte per second until the server closes the connection, and returns the
@@ -161,12 +163,12 @@ func drip(connection net.Conn) (status int) {
 }
 
 func TestNotificationWithATakenWorkflowID(t *testing.T) {
-	c := begin(t, "a workflow of another type is running under the job's ID when the job's notification arrives", "503 and a log line each time; imported once the ID is free")
+	c := chaos.Begin(t, "a workflow of another type is running under the job's ID when the job's notification arrives", "503 and a log line each time; imported once the ID is free")
 	id := c.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)})
 	taken := workflows.WorkflowID(id)
 	_, err := c.Temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: taken, TaskQueue: "orders"}, "OrderWorkflow")
 	require.NoError(t, err)
-	c.worker(c.Spool)
+	c.Worker(c.Spool)
 	c.WaitFor("a refusal", func() bool { // not for a run that has only just started
 		delivery, err := c.Cloud.SendWebhook(t.Context(), id)
 		require.NoError(t, err)
@@ -175,13 +177,13 @@ func TestNotificationWithATakenWorkflowID(t *testing.T) {
 	require.Contains(t, c.Log.String(), "OrderWorkflow")
 	require.NoError(t, c.Temporal.TerminateWorkflow(t.Context(), taken, "", "chaos"))
 	c.Notify(id)
-	c.requireImported(id, 100)
+	c.RequireImported(id, 100)
 }
 
 func TestNotificationsInOtherForms(t *testing.T) {
-	c := begin(t, "notifications arrive as multipart forms and with other spellings of the webhook's path; one is a GET, as after a redirect from http to https",
+	c := chaos.Begin(t, "notifications arrive as multipart forms and with other spellings of the webhook's path; one is a GET, as after a redirect from http to https",
 		"all are accepted except the GET, which is refused and logged; reconciliation imports its job")
-	c.worker(c.Spool)
+	c.Worker(c.Spool)
 	post := func(method, spelling string, multiple bool) (id int64, status int) {
 		id = c.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)})
 		values := url.Values{"scrapingjob_id": {strconv.FormatInt(id, 10)}, "status": {"finished"}, "sitemap_id": {"1"}, "sitemap_name": {"a"}}
@@ -207,7 +209,7 @@ func TestNotificationsInOtherForms(t *testing.T) {
 		for _, multiple := range []bool{true, false} {
 			id, status := post(http.MethodPost, spelling, multiple)
 			require.Equal(t, http.StatusAccepted, status, spelling)
-			c.requireGone(id, 100)
+			c.RequireGone(id, 100)
 		}
 	}
 	missed, status := post(http.MethodGet, webhook.Path, false)
@@ -216,6 +218,6 @@ func TestNotificationsInOtherForms(t *testing.T) {
 	require.NotContains(t, c.Log.String(), c.Env.WebhookToken)
 	_, err := c.Programs.RunStarter(t.Context(), c.Env, "reconcile")
 	require.NoError(t, err)
-	c.requireImported(missed, 100)
-	c.observe("8 of 9 accepted, each job deleted in the cloud after its import; “got a GET, want a POST. A redirect, from http to https for instance, …”")
+	c.RequireImported(missed, 100)
+	c.Observe("8 of 9 accepted, each job deleted in the cloud after its import; “got a GET, want a POST. A redirect, from http to https for instance, …”")
 }

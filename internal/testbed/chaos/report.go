@@ -16,9 +16,12 @@ import (
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
-const page = "../../../docs/reliability.md"
+var write = flag.Bool("report", false, "write what was observed into docs/reliability.md")
 
-// subjects are the page's sections in order, with the files of their cases.
+const page = "../../../../docs/reliability.md"
+
+// subjects are the page's sections in order, with the files of their cases in one of the
+// packages.
 var subjects = []struct{ file, title string }{
 	{"worker_test.go", "The worker"},
 	{"postgresql_test.go", "PostgreSQL"},
@@ -37,19 +40,22 @@ var subjects = []struct{ file, title string }{
 	{"decide_test.go", "Operator decisions"},
 }
 
-// entry is a case's row of the page.
-type entry struct {
+// Entry is a case's row of the page.
+type Entry struct {
+	// CloudOptions change the options of the case's fake.
+	CloudOptions []func(*webscrapertest.Options)
+
 	file           string
 	line           int
 	happens, holds string
-	cloud          []func(*webscrapertest.Options)
 
 	mu       sync.Mutex
 	observed []string
 	passed   bool
 }
 
-func (e *entry) observe(format string, args ...any) {
+// Observe adds to what was observed.
+func (e *Entry) Observe(format string, args ...any) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.observed = append(e.observed, fmt.Sprintf(format, args...))
@@ -57,22 +63,22 @@ func (e *entry) observe(format string, args ...any) {
 
 var (
 	entriesMu sync.Mutex
-	entries   []*entry
+	entries   []*Entry
 )
 
-// register records a test's case: what happens and what must hold. The test runs in
+// Register records a test's case: what happens and what must hold. The test runs in
 // parallel with others.
-func register(t *testing.T, happens, holds string) *entry {
+func Register(t *testing.T, happens, holds string) *Entry {
 	t.Helper()
 	t.Parallel()
-	return registerAlone(t, happens, holds)
+	return RegisterAlone(t, happens, holds)
 }
 
-// registerAlone is register for a case that is a load in itself: it runs alone, before the
+// RegisterAlone is [Register] for a case that is a load in itself: it runs alone, before the
 // parallel ones.
-func registerAlone(t *testing.T, happens, holds string) *entry {
+func RegisterAlone(t *testing.T, happens, holds string) *Entry {
 	t.Helper()
-	e := &entry{happens: happens, holds: holds, cloud: []func(*webscrapertest.Options){noRateLimit, answersInTime}}
+	e := &Entry{happens: happens, holds: holds, CloudOptions: []func(*webscrapertest.Options){NoRateLimit, AnswersInTime}}
 	for depth := 1; !slices.ContainsFunc(subjects, func(s struct{ file, title string }) bool { return s.file == e.file }); depth++ {
 		_, path, line, ok := runtime.Caller(depth)
 		if !ok {
@@ -92,41 +98,37 @@ func registerAlone(t *testing.T, happens, holds string) *entry {
 	return e
 }
 
-// finishReport writes the page, or, after a run of all cases, checks that the page has the
-// same ones.
-func finishReport(file string) error {
+// finishReport writes this package's sections of the page, or, after a run of all its cases,
+// checks that they have the same ones.
+func finishReport(write bool) error {
 	all := true
 	for _, name := range []string{"test.run", "test.skip", "test.list", "test.bench"} {
 		all = all && flag.Lookup(name).Value.String() == ""
 	}
-	if file == "" {
-		if !all {
-			return nil
-		}
-		return checkPage()
-	}
-	if !all {
+	switch {
+	case !all && write:
 		return errors.New("-report: only a run of all cases can write the page")
+	case !all:
+		return nil
+	}
+	content, err := os.ReadFile(page)
+	if err != nil {
+		return err
+	}
+	now := render(string(content))
+	if !write {
+		// Only the cases: observations differ slightly between runs.
+		if got, want := names(string(content)), names(now); !slices.Equal(got, want) {
+			return fmt.Errorf("docs/reliability.md and the suite have different cases: write the page with\n%s\nthe page has %q,\nthe suite %q", writeCommand, got, want)
+		}
+		return nil
 	}
 	for _, e := range entries {
 		if !e.passed {
 			return fmt.Errorf("-report: %q did not pass", e.happens)
 		}
 	}
-	return os.WriteFile(file, []byte(render()), 0o644)
-}
-
-// checkPage compares only the cases: observations differ slightly between runs.
-func checkPage() error {
-	content, err := os.ReadFile(page)
-	if err != nil {
-		return err
-	}
-	if got, want := names(string(content)), names(render()); !slices.Equal(got, want) {
-		return fmt.Errorf("docs/reliability.md and the suite have different cases: regenerate the page with\n"+
-			"go test ./internal/testbed/chaos -report %s\nthe page has %q,\nthe suite %q", page, got, want)
-	}
-	return nil
+	return os.WriteFile(page, []byte(now), 0o644)
 }
 
 // names returns the first cell of each table row.
@@ -139,9 +141,12 @@ func names(page string) (names []string) {
 	return names
 }
 
+// writeCommand runs one package after the other, because each writes its sections.
+const writeCommand = "go test -p 1 ./internal/testbed/chaos/... -report"
+
 const introduction = `# Reliability tests
 
-<!-- Generated by go test ./internal/testbed/chaos -report ../../../docs/reliability.md: do not edit. -->
+<!-- Generated by ` + writeCommand + `: do not edit. -->
 
 *Reference.* For engineers who want evidence: what was broken on purpose, what must hold, and what was observed.
 
@@ -149,29 +154,38 @@ The chaos suite, [internal/testbed/chaos](../internal/testbed/chaos), runs the w
 Every case ends with each record exactly once in the view, no file in the spool, the job deleted in the cloud only after its import was published and verified, and the workflow completed, or in ` + "`needs-attention`" + ` with a sentence that says what is wrong.
 
 ` + "```sh" + `
-go test ./internal/testbed/chaos            # part of go test ./...
-SOAK=1 go test ./internal/testbed/chaos -run Soak -v -timeout 30m    # two workers, thousands of jobs, faults at random
-go test ./internal/testbed/chaos -report ../../../docs/reliability.md   # writes this page
+go test ./internal/testbed/chaos/...    # part of go test ./...
+SOAK=1 go test ./internal/testbed/chaos/failures -run Soak -v -timeout 30m    # two workers, thousands of jobs, faults at random
+` + writeCommand + `    # writes this page
 ` + "```" + `
 
 The soak test prints its seed; ` + "`SOAK_SEED`" + ` sets it, ` + "`SOAK_JOBS`" + ` the number of jobs.
 This page comes from a run in which every case passed. Any complete run of the suite fails if the page lists different cases.
 `
 
-func render() string {
+// render returns the page with this package's sections; the others stay as they were.
+func render(before string) string {
 	var b strings.Builder
 	b.WriteString(introduction)
 	for _, subject := range subjects {
-		fmt.Fprintf(&b, "\n## %s\n\n| what happens | what must hold | what was observed |\n|---|---|---|\n", subject.title)
-		var rows []*entry
+		heading := fmt.Sprintf("\n## %s\n", subject.title)
+		b.WriteString(heading)
+		if _, err := os.Stat(subject.file); err != nil {
+			_, section, _ := strings.Cut(before, heading)
+			section, _, _ = strings.Cut(section, "\n## ")
+			b.WriteString(section)
+			continue
+		}
+		b.WriteString("\n| what happens | what must hold | what was observed |\n|---|---|---|\n")
+		var rows []*Entry
 		for _, e := range entries {
-			repeated := slices.ContainsFunc(rows, func(row *entry) bool { return row.happens == e.happens })
+			repeated := slices.ContainsFunc(rows, func(row *Entry) bool { return row.happens == e.happens })
 			if e.file == subject.file && !repeated { // as with -count
 				rows = append(rows, e)
 			}
 		}
 		// Cases of one line run in parallel, in any order.
-		slices.SortFunc(rows, func(a, b *entry) int { return cmp.Or(a.line-b.line, strings.Compare(a.happens, b.happens)) })
+		slices.SortFunc(rows, func(a, b *Entry) int { return cmp.Or(a.line-b.line, strings.Compare(a.happens, b.happens)) })
 		for _, e := range rows {
 			fmt.Fprintf(&b, "| %s | %s | %s |\n", cell(e.happens), cell(e.holds), cell(strings.Join(e.observed, "; ")))
 		}

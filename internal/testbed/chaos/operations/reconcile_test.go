@@ -1,4 +1,4 @@
-package chaos
+package operations
 
 import (
 	"context"
@@ -8,10 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
 	"github.com/scrapehaul/scrapehaul/activities"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/chaos"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
@@ -19,10 +21,10 @@ import (
 )
 
 func TestAllNotificationsMissed(t *testing.T) {
-	e := register(t, "Temporal is down for all three attempts of a notification", "reconciliation finds the job")
+	e := chaos.Register(t, "Temporal is down for all three attempts of a notification", "reconciliation finds the job")
 	server := temporaltest.NewServer(t)
-	c := e.on(t, server.Namespace, postgrestest.NewDatabase(t))
-	c.worker(c.Spool)
+	c := e.On(t, server.Namespace, postgrestest.NewDatabase(t))
+	c.Worker(c.Spool)
 	id := c.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(1000, 1)})
 	server.Stop()
 	delivery, err := c.Cloud.SendWebhook(t.Context(), id)
@@ -30,14 +32,14 @@ func TestAllNotificationsMissed(t *testing.T) {
 	require.False(t, delivery.Delivered)
 	require.Len(t, delivery.Attempts, 3)
 	server.Start()
-	c.reconcile("1 of 1 jobs are due")
-	c.requireImported(id, 1000)
+	c.Reconcile("1 of 1 jobs are due")
+	c.RequireImported(id, 1000)
 }
 
 func TestStarterBeforeTemporal(t *testing.T) {
-	e := register(t, "a starter starts while Temporal is down", "it creates the reconciliation schedule as soon as Temporal is available")
+	e := chaos.Register(t, "a starter starts while Temporal is down", "it creates the reconciliation schedule as soon as Temporal is available")
 	server := temporaltest.NewServer(t)
-	c := e.on(t, server.Namespace, postgrestest.NewDatabase(t))
+	c := e.On(t, server.Namespace, postgrestest.NewDatabase(t))
 	server.Stop()
 	c.StartStarter(c.Env.With("RECONCILE_EVERY", "1h"))
 	c.WaitFor("an attempt", func() bool {
@@ -45,44 +47,44 @@ func TestStarterBeforeTemporal(t *testing.T) {
 	})
 	server.Start()
 	c.WaitForSchedule()
-	c.observe("the schedule exists")
+	c.Observe("the schedule exists")
 }
 
 func TestTerminatedRun(t *testing.T) {
-	c := begin(t, "the workflow is terminated during the import, so that it cannot clean up",
+	c := chaos.Begin(t, "the workflow is terminated during the import, so that it cannot clean up",
 		"reconciliation removes its file and its records, and imports the job")
-	worker := c.worker(c.Spool)
-	c.slowImport()
-	id := c.finished(many)
-	c.untilImported(id, 2000)
-	c.kill(worker)
+	worker := c.Worker(c.Spool)
+	c.SlowImport()
+	id := c.Finished(chaos.Many)
+	c.UntilImported(id, 2000)
+	c.Kill(worker)
 	require.NoError(t, c.Temporal.TerminateWorkflow(t.Context(), workflows.WorkflowID(id), "", "chaos"))
-	c.observe("terminated after %s records", grouped(c.requireHalf(id, many)))
-	c.worker(c.Spool)
-	c.reconcile("removed leftovers of ended runs: ")
-	c.requireImported(id, many)
+	c.Observe("terminated after %s records", humanize.Comma(c.RequireHalf(id, chaos.Many)))
+	c.Worker(c.Spool)
+	c.Reconcile("removed leftovers of ended runs: ")
+	c.RequireImported(id, chaos.Many)
 }
 
 func TestReconciliationContinuesOnceTheTokenIsValid(t *testing.T) {
-	c := begin(t, "the API token is refused (401) for a while, and nobody sends a signal",
+	c := chaos.Begin(t, "the API token is refused (401) for a while, and nobody sends a signal",
 		"once it is valid, reconciliation continues the imports that need attention")
 	refusal := c.Cloud.Inject(webscrapertest.Fault{Effect: webscrapertest.FailWith(http.StatusUnauthorized)})
-	c.worker(c.Spool)
-	id := c.finished(1000)
-	c.requireAttention(id, 0, "refuses the API token")
+	c.Worker(c.Spool)
+	id := c.Finished(1000)
+	c.RequireAttention(id, 0, "refuses the API token")
 	refusal.Remove()
-	c.reconcile("1 of 1 jobs are due")
-	c.requireImported(id, 1000)
+	c.Reconcile("1 of 1 jobs are due")
+	c.RequireImported(id, 1000)
 }
 
 func TestLongRemoval(t *testing.T) {
-	c := begin(t, "removing the leftovers of a terminated import takes forever (here: it blocks in PostgreSQL)",
+	c := chaos.Begin(t, "removing the leftovers of a terminated import takes forever (here: it blocks in PostgreSQL)",
 		"it continues in the background; the next reconciliation starts, and imports due jobs")
-	worker := c.worker(c.Spool)
-	c.slowImport()
-	terminated := c.finished(many)
-	c.untilImported(terminated, 2000)
-	c.kill(worker)
+	worker := c.Worker(c.Spool)
+	c.SlowImport()
+	terminated := c.Finished(chaos.Many)
+	c.UntilImported(terminated, 2000)
+	c.Kill(worker)
 	require.NoError(t, c.Temporal.TerminateWorkflow(t.Context(), workflows.WorkflowID(terminated), "", "chaos"))
 	c.DB.MustExec(`
 		CREATE TABLE public.hold AS SELECT true;
@@ -90,7 +92,7 @@ func TestLongRemoval(t *testing.T) {
 			WHILE EXISTS (SELECT FROM public.hold) LOOP PERFORM pg_sleep(0.1); END LOOP; RETURN OLD;
 		END $$;
 		CREATE TRIGGER hold BEFORE DELETE ON scrapehaul.import_records FOR EACH ROW EXECUTE FUNCTION public.hold()`)
-	c.worker(c.Spool)
+	c.Worker(c.Spool)
 	scheduled := client.StartWorkflowOptions{ID: workflows.ReconcileScheduleID + "-scheduled", TaskQueue: workflows.DefaultTaskQueue}
 	_, err := c.Temporal.ExecuteWorkflow(t.Context(), scheduled, workflows.ReconcileScrapingJobsName,
 		workflows.ReconcileScrapingJobsInput{Settings: workflows.Settings{HoldBeforeDelete: "0", Filter: activities.Filter{SitemapNamePrefix: "another's"}}})
@@ -99,21 +101,21 @@ func TestLongRemoval(t *testing.T) {
 		return c.Count(`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'`) > 0
 	})
 	id := c.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)})
-	c.reconcile("are still being removed")
+	c.Reconcile("are still being removed")
 	require.Equal(t, workflows.Deleted, c.Result(id).Outcome)
 	c.DB.MustExec(`DELETE FROM public.hold`)
-	c.requireImported(terminated, many)
+	c.RequireImported(terminated, chaos.Many)
 }
 
 func TestKilledWhileRemovingOldImports(t *testing.T) {
 	const kept, old, records = 1, 2, 45_000 // removed in three transactions per import
-	c := begin(t, "`kill -9` of the worker that removes old imports (`KEEP_IMPORTS=1`): during the transaction that hides the first one, and while its records are being removed",
+	c := chaos.Begin(t, "`kill -9` of the worker that removes old imports (`KEEP_IMPORTS=1`): during the transaction that hides the first one, and while its records are being removed",
 		"readers see each import completely or not at all, and another worker continues until all old records are gone", "KEEP_IMPORTS=1", "BATCH_RECORDS=5000")
-	worker := c.worker(c.Spool)
+	worker := c.Worker(c.Spool)
 	for range kept + old {
 		id := c.Cloud.AddJob(webscrapertest.Job{SitemapName: "shop", Records: webscrapertest.Products(records, 1)})
 		c.Notify(id)
-		c.requireImported(id, records)
+		c.RequireImported(id, records)
 	}
 	c.DB.MustExec(`
 		CREATE TABLE public.slow AS SELECT true;
@@ -144,17 +146,17 @@ func TestKilledWhileRemovingOldImports(t *testing.T) {
 	}
 	removed := func() int64 { return c.Count(`SELECT count(*) FROM scrapehaul.imports WHERE state = 'removed'`) }
 	c.WaitFor("the transaction", sleeps)
-	c.kill(worker)
+	c.Kill(worker)
 	c.WaitFor("its end", func() bool { return !sleeps() })
 	require.Zero(t, removed())
-	worker = c.worker(c.Spool)
+	worker = c.Worker(c.Spool)
 	gone := func() int64 { return (kept+old)*records - c.Count(`SELECT count(*) FROM scrapehaul.import_records`) }
 	c.WaitFor("the removal of records", func() bool { return gone() > 0 && sleeps() })
-	c.kill(worker)
+	c.Kill(worker)
 	require.Less(t, gone(), int64(old*records))
-	c.observe("killed with %d of %d old imports hidden, and %s of their %s records removed", removed(), old, grouped(gone()), grouped(old*records))
+	c.Observe("killed with %d of %d old imports hidden, and %s of their %s records removed", removed(), old, humanize.Comma(gone()), humanize.Comma(old*records))
 	c.DB.MustExec(`DELETE FROM public.slow`)
-	c.worker(c.Spool)
+	c.Worker(c.Spool)
 	require.NoError(t, removal.Get(t.Context(), nil))
 	end()
 	require.NoError(t, <-reading)
@@ -164,9 +166,9 @@ func TestKilledWhileRemovingOldImports(t *testing.T) {
 }
 
 func TestRefusedSignal(t *testing.T) {
-	c := begin(t, "Temporal refuses to signal the import of one of three jobs (here: a workflow of another type is running under its ID)",
+	c := chaos.Begin(t, "Temporal refuses to signal the import of one of three jobs (here: a workflow of another type is running under its ID)",
 		"its notification is answered with 503; reconciliation starts the others and reports it")
-	c.worker(c.Spool)
+	c.Worker(c.Spool)
 	var ids []int64
 	for range 3 {
 		ids = append(ids, c.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(100, 1)}))
@@ -179,73 +181,51 @@ func TestRefusedSignal(t *testing.T) {
 		require.NoError(t, err)
 		return !delivery.Delivered && delivery.Attempts[0].Status == http.StatusServiceUnavailable
 	})
-	c.reconcile("1 imports failed to start or retry; the next reconciliation tries again")
+	c.Reconcile("1 imports failed to start or retry; the next reconciliation tries again")
 	c.Result(ids[0])
 	c.Result(ids[2])
-	c.requireImported(ids[0], 100)
-	c.requireImported(ids[2], 100)
+	c.RequireImported(ids[0], 100)
+	c.RequireImported(ids[2], 100)
 	require.NoError(t, c.Temporal.TerminateWorkflow(t.Context(), taken, "", "chaos"))
-	c.reconcile("1 of 1 jobs are due")
-	c.requireImported(ids[1], 100)
+	c.Reconcile("1 of 1 jobs are due")
+	c.RequireImported(ids[1], 100)
 }
 
 func TestRotatedToken(t *testing.T) {
 	const jobs = 10
-	c := begin(t, fmt.Sprintf("the API token is rotated: the deletions of %d published jobs are refused (401), and nobody sends a signal", jobs),
+	c := chaos.Begin(t, fmt.Sprintf("the API token is rotated: the deletions of %d published jobs are refused (401), and nobody sends a signal", jobs),
 		"once it is valid, one reconciliation has all of them deleted, without another download")
 	refusal := c.Cloud.Inject(webscrapertest.Fault{Method: http.MethodDelete, Effect: webscrapertest.FailWith(http.StatusUnauthorized)})
-	c.worker(c.Spool)
+	c.Worker(c.Spool)
 	var ids []int64
 	for range jobs {
-		ids = append(ids, c.finished(100))
+		ids = append(ids, c.Finished(100))
 	}
-	c.WaitFor("all of them in Temporal's list", func() bool { return c.listedAttention() == jobs })
+	c.WaitFor("all of them in Temporal's list", func() bool { return c.ListedAttention() == jobs })
 	refusal.Remove()
-	c.reconcile(fmt.Sprintf("0 of %d jobs are due", jobs))
+	c.Reconcile(fmt.Sprintf("0 of %d jobs are due", jobs))
 	for _, id := range ids {
 		require.Equal(t, workflows.Deleted, c.Result(id).Outcome)
-		c.requireRecords(id, 100)
-		c.requireDeletedAfterwards(id)
+		c.RequireOneDownload(id, 100)
+		c.RequireDeletedAfterwards(id)
 		require.Equal(t, 1, c.Downloads(id))
 	}
-	c.observe("%d jobs deleted in the cloud", jobs)
+	c.Observe("%d jobs deleted in the cloud", jobs)
 }
 
 func TestAbandoned(t *testing.T) {
-	c := begin(t, "an operator abandons an import before anything is published",
+	c := chaos.Begin(t, "an operator abandons an import before anything is published",
 		"reconciliation skips the job until it has run again")
-	refusal := c.Cloud.Inject(webscrapertest.Fault{Path: downloadCall, Effect: webscrapertest.FailWith(http.StatusForbidden)})
-	c.worker(c.Spool)
-	id := c.finished(1000)
-	c.requireAttention(id, 0, "403")
+	refusal := c.Cloud.Inject(webscrapertest.Fault{Path: chaos.DownloadCall, Effect: webscrapertest.FailWith(http.StatusForbidden)})
+	c.Worker(c.Spool)
+	id := c.Finished(1000)
+	c.RequireAttention(id, 0, "403")
 	refusal.Remove()
 	c.Signal(id, workflows.AbandonSignal)
 	require.Equal(t, workflows.Abandoned, c.Result(id).Outcome)
-	c.reconcile("0 of 1 jobs are due")
+	c.Reconcile("0 of 1 jobs are due")
 	require.NoError(t, c.Cloud.SetRecords(id, webscrapertest.Products(1100, 2)))
-	c.reconcile("1 of 1 jobs are due")
+	c.Reconcile("1 of 1 jobs are due")
 	c.WaitFor("its end", func() bool { return c.Cloud.Deleted(id) })
-	c.requireImported(id, 1100)
-}
-
-// reconcile runs the starter's command and requires that text in its output.
-func (c *chaos) reconcile(says string) {
-	c.T.Helper()
-	output, err := c.Programs.RunStarter(c.T.Context(), c.Env, "reconcile")
-	require.NoError(c.T, err)
-	require.Contains(c.T, output, says)
-	c.observe("“%s”", says)
-}
-
-// listedAttention counts the imports in need of attention in Temporal's list, which lags
-// behind.
-func (c *chaos) listedAttention() (n int) {
-	counts, err := workflows.CountOpenImports(c.T.Context(), c.Temporal)
-	require.NoError(c.T, err)
-	for _, count := range counts {
-		for _, each := range count.NeedAttention {
-			n += each
-		}
-	}
-	return n
+	c.RequireImported(id, 1100)
 }

@@ -1,36 +1,38 @@
-package chaos
+package failures
 
 import (
 	"strings"
 	"testing"
 
+	"github.com/dustin/go-humanize"
 	"github.com/stretchr/testify/require"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/chaos"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
 )
 
 func TestTemporalRestarted(t *testing.T) {
-	e := register(t, "Temporal is restarted during the import, keeping its database", "the worker reconnects by itself; nothing is downloaded again")
+	e := chaos.Register(t, "Temporal is restarted during the import, keeping its database", "the worker reconnects by itself; nothing is downloaded again")
 	server := temporaltest.NewServer(t)
-	c := e.on(t, server.Namespace, postgrestest.NewDatabase(t))
-	c.worker(c.Spool)
-	c.slowImport()
-	id := c.finished(many)
-	c.untilImported(id, 2000)
+	c := e.On(t, server.Namespace, postgrestest.NewDatabase(t))
+	c.Worker(c.Spool)
+	c.SlowImport()
+	id := c.Finished(chaos.Many)
+	c.UntilImported(id, 2000)
 	server.Stop()
-	c.observe("stopped after %s records", grouped(c.requireHalf(id, many)))
+	c.Observe("stopped after %s records", humanize.Comma(c.RequireHalf(id, chaos.Many)))
 	server.Start()
-	c.requireImported(id, many)
+	c.RequireImported(id, chaos.Many)
 	require.Equal(t, 1, c.Downloads(id))
 }
 
 func TestTemporalDownWhenANotificationArrives(t *testing.T) {
-	e := register(t, "a notification arrives while Temporal is down", "answered with 503 within 8 s; the retry of Web Scraper Cloud imports it")
+	e := chaos.Register(t, "a notification arrives while Temporal is down", "answered with 503 within 8 s; the retry of Web Scraper Cloud imports it")
 	server := temporaltest.NewServer(t)
-	c := e.on(t, server.Namespace, postgrestest.NewDatabase(t))
-	c.worker(c.Spool)
+	c := e.On(t, server.Namespace, postgrestest.NewDatabase(t))
+	c.Worker(c.Spool)
 	id := c.Cloud.AddJob(webscrapertest.Job{Records: webscrapertest.Products(1000, 1)})
 	server.Stop()
 	delivered := make(chan webscrapertest.Delivery, 1)
@@ -50,6 +52,6 @@ func TestTemporalDownWhenANotificationArrives(t *testing.T) {
 		statuses = append(statuses, attempt.Status)
 	}
 	require.Equal(t, 503, statuses[0], "a response in time")
-	c.observe("the attempts were answered with %v", statuses)
-	c.requireImported(id, 1000)
+	c.Observe("the attempts were answered with %v", statuses)
+	c.RequireImported(id, 1000)
 }

@@ -1,4 +1,4 @@
-package chaos
+package operations
 
 import (
 	"context"
@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/scrapehaul/scrapehaul/internal/testbed/chaos"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/postgresserver/postgrestest"
 	"github.com/scrapehaul/scrapehaul/internal/testbed/temporalserver/temporaltest"
 	"github.com/scrapehaul/scrapehaul/webscraper/webscrapertest"
@@ -35,18 +36,18 @@ const otherProgram = "other-program"
 
 // beginWithWindow starts a case, with a worker, in which the API allows that many calls per
 // window.
-func beginWithWindow(t *testing.T, calls int, length time.Duration, happens, holds string) *chaos {
+func beginWithWindow(t *testing.T, calls int, length time.Duration, happens, holds string) *chaos.Case {
 	t.Helper()
-	return register(t, happens, holds).withWindow(t, calls, length)
+	return withWindow(chaos.Register(t, happens, holds), t, calls, length)
 }
 
-func (e *entry) withWindow(t *testing.T, calls int, length time.Duration) *chaos {
+func withWindow(e *chaos.Entry, t *testing.T, calls int, length time.Duration) *chaos.Case {
 	t.Helper()
-	e.cloud = append(e.cloud, func(o *webscrapertest.Options) {
+	e.CloudOptions = append(e.CloudOptions, func(o *webscrapertest.Options) {
 		o.RateLimitCalls, o.RateLimitWindow = calls, length
 	})
-	c := e.on(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t), "API_CALLS_PER_15_MINUTES="+strconv.Itoa(calls))
-	c.worker(c.Spool)
+	c := e.On(t, temporaltest.NewNamespace(t), postgrestest.NewDatabase(t), "API_CALLS_PER_15_MINUTES="+strconv.Itoa(calls))
+	c.Worker(c.Spool)
 	c.DB.MustExec(`INSERT INTO scrapehaul.api_budgets (account, window_length) VALUES ('default', make_interval(secs => $1))
 		ON CONFLICT (account) DO UPDATE SET window_length = excluded.window_length`, length.Seconds())
 	return c
@@ -54,7 +55,7 @@ func (e *entry) withWindow(t *testing.T, calls int, length time.Duration) *chaos
 
 // finishTogether adds finished jobs of 20 records, and sends their notifications
 // concurrently, as many at a time as a development server answers on a loaded machine.
-func (c *chaos) finishTogether(jobs int) (ids []int64) {
+func finishTogether(c *chaos.Case, jobs int) (ids []int64) {
 	c.T.Helper()
 	var notified sync.WaitGroup
 	atATime := make(chan struct{}, 20)
@@ -73,13 +74,13 @@ func (c *chaos) finishTogether(jobs int) (ids []int64) {
 
 // requireAllGone requires that jobs sharing a window each are imported by one run, and none
 // of their calls was refused more than once.
-func (c *chaos) requireAllGone(ids []int64) {
+func requireAllGone(c *chaos.Case, ids []int64) {
 	c.T.Helper()
 	for _, id := range ids {
-		c.requireGone(id, 20)
+		c.RequireGone(id, 20)
 		require.Len(c.T, c.Runs(id), 1)
 	}
-	c.requireEmptySpools()
+	c.RequireEmptySpools()
 	calls, refused, others, ofJob := 0, 0, 0, map[int64]int{}
 	var first, last time.Time
 	for _, call := range c.Cloud.Requests() {
@@ -100,16 +101,16 @@ func (c *chaos) requireAllGone(ids []int64) {
 			require.Equal(c.T, 1, ofJob[call.ID], "calls of scraping job %d were refused more than once", call.ID)
 		}
 	}
-	c.observe("%d × 20 records once, then deleted in the cloud, in %.0f s; %d calls, %d refused, none of a job twice",
+	c.Observe("%d × 20 records once, then deleted in the cloud, in %.0f s; %d calls, %d refused, none of a job twice",
 		len(ids), last.Sub(first).Seconds(), calls, refused)
 	if others > 0 {
-		c.observe("%d calls by the other program meanwhile", others)
+		c.Observe("%d calls by the other program meanwhile", others)
 	}
 }
 
 // untilAnImportWaits waits until an import shows that it waits for the API's rate limit, and
 // until when.
-func (c *chaos) untilAnImportWaits(ids []int64) {
+func untilAnImportWaits(c *chaos.Case, ids []int64) {
 	c.T.Helper()
 	c.WaitForAnswer("an import that shows that it waits", func() bool {
 		for _, id := range ids {
@@ -120,16 +121,16 @@ func (c *chaos) untilAnImportWaits(ids []int64) {
 		}
 		return false
 	})
-	c.observe("“waits for the API's rate limit until …”")
+	c.Observe("“waits for the API's rate limit until …”")
 }
 
 func TestBudgetSpent(t *testing.T) {
 	const jobs, window = 300, 5 * time.Second // instead of 15 minutes
-	c := registerAlone(t, "300 jobs finish at the same time, which takes about 1,000 calls; the API allows 200 per window",
-		"the calls of a window are made immediately, the others wait for the next one; no import fails").withWindow(t, 200, window)
-	c.worker(t.TempDir())
-	ids := c.finishTogether(jobs)
-	c.requireAllGone(ids)
+	c := withWindow(chaos.RegisterAlone(t, "300 jobs finish at the same time, which takes about 1,000 calls; the API allows 200 per window",
+		"the calls of a window are made immediately, the others wait for the next one; no import fails"), t, 200, window)
+	c.Worker(t.TempDir())
+	ids := finishTogether(c, jobs)
+	requireAllGone(c, ids)
 }
 
 func TestAnotherProgramSpendsHalf(t *testing.T) {
@@ -142,7 +143,7 @@ func TestAnotherProgramSpendsHalf(t *testing.T) {
 		every := time.NewTicker(windowLength / (calls / 2))
 		defer every.Stop()
 		for ctx.Err() == nil {
-			c.callOfAnotherProgram(ctx)
+			callOfAnotherProgram(c, ctx)
 			select {
 			case <-every.C:
 			case <-ctx.Done():
@@ -151,13 +152,13 @@ func TestAnotherProgramSpendsHalf(t *testing.T) {
 	})
 	defer other.Wait()
 	defer stop()
-	ids := c.finishTogether(windowJobs / 2)
-	c.untilAnImportWaits(ids)
-	c.requireAllGone(ids)
+	ids := finishTogether(c, windowJobs/2)
+	untilAnImportWaits(c, ids)
+	requireAllGone(c, ids)
 }
 
 // callOfAnotherProgram gets the account, whatever the response.
-func (c *chaos) callOfAnotherProgram(ctx context.Context) {
+func callOfAnotherProgram(c *chaos.Case, ctx context.Context) {
 	url := fmt.Sprintf("%saccount?%s=1&api_token=%s", c.Cloud.URL, otherProgram, c.Env.APIToken)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
@@ -172,7 +173,7 @@ func TestRefusalInABurst(t *testing.T) {
 	const pause = 8 * time.Second
 	c := beginWithWindow(t, 200, 15*time.Minute, "the API refuses all calls for 8 s in the middle of a burst (429, Retry-After), although its window has calls left; there are two workers",
 		"each job is refused at most once, on either worker; all continue when the API allows it")
-	c.worker(t.TempDir())
+	c.Worker(t.TempDir())
 	var started sync.Once
 	var until time.Time
 	refusal := c.Cloud.Inject(webscrapertest.Fault{After: 15, Effect: func(cloud *webscrapertest.Cloud, next http.Handler) http.Handler {
@@ -182,9 +183,9 @@ func TestRefusalInABurst(t *testing.T) {
 		}
 		return next
 	}})
-	ids := c.finishTogether(windowJobs)
-	c.untilAnImportWaits(ids)
-	c.requireAllGone(ids)
+	ids := finishTogether(c, windowJobs)
+	untilAnImportWaits(c, ids)
+	requireAllGone(c, ids)
 	require.NotZero(t, refusal.Hits())
 	for _, call := range c.Cloud.Requests() {
 		if call.Status == http.StatusTooManyRequests { // in flight when the first was answered
@@ -196,8 +197,8 @@ func TestRefusalInABurst(t *testing.T) {
 func TestWindowIsShared(t *testing.T) {
 	c := beginWithWindow(t, windowCalls, windowLength, "two workers and a starter that keeps running `account` and `jobs` share one window",
 		"together they stay within the window; manual calls go first, but take none that is reserved for an import")
-	c.worker(t.TempDir())
-	ids := c.finishTogether(windowJobs)
+	c.Worker(t.TempDir())
+	ids := finishTogether(c, windowJobs)
 	deadline := time.Now().Add(3 * time.Minute)
 	open, slowest, commands, notSent := true, time.Duration(0), 0, 0
 	for ; open; commands++ {
@@ -211,8 +212,8 @@ func TestWindowIsShared(t *testing.T) {
 		open = slices.ContainsFunc(ids, func(id int64) bool { return !c.Cloud.Deleted(id) })
 	}
 	require.Greater(t, commands, 2)
-	c.observe("%d commands, the slowest took %.0f s; %s, account reported no calls left", commands, slowest.Seconds(), times(notSent, "time"))
-	c.requireAllGone(ids)
+	c.Observe("%d commands, the slowest took %.0f s; %s, account reported no calls left", commands, slowest.Seconds(), chaos.Times(notSent, "time"))
+	requireAllGone(c, ids)
 }
 
 func TestLedgerIsLocked(t *testing.T) {
@@ -225,14 +226,14 @@ func TestLedgerIsLocked(t *testing.T) {
 	_, err = holder.Exec(`SELECT FROM scrapehaul.api_budgets FOR UPDATE`)
 	require.NoError(t, err)
 	notified := time.Now()
-	ids := c.finishTogether(5)
-	says := c.failure(ids[0], "(a person, ")
+	ids := finishTogether(c, 5)
+	says := c.Failure(ids[0], "(a person, ")
 	took := time.Since(notified)
 	require.Less(t, took, time.Minute)
 	require.Empty(t, c.Cloud.Requests())
 	require.NoError(t, holder.Rollback())
-	c.observe("after %.0f s the failure said: “…%s…”", took.Seconds(), says[strings.Index(says, "waiting for"):])
-	c.requireAllGone(ids)
+	c.Observe("after %.0f s the failure said: “…%s…”", took.Seconds(), says[strings.Index(says, "waiting for"):])
+	requireAllGone(c, ids)
 }
 
 func TestWrongClock(t *testing.T) {
@@ -242,23 +243,23 @@ func TestWrongClock(t *testing.T) {
 				"only the database's clock counts: calls are made and wait as usual")
 			c.Programs.Worker = buildWithWrongClock(t, by)
 			started, spool := time.Now().Add(by), t.TempDir()
-			c.worker(spool)
+			c.Worker(spool)
 			c.WaitFor("its log, with the wrong time", func() bool {
 				return strings.Contains(c.Log.String(), started.Format(`{"time":"2006-01-02T15:`)) ||
 					strings.Contains(c.Log.String(), time.Now().Add(by).Format(`{"time":"2006-01-02T15:`))
 			})
-			ids := c.finishTogether(windowJobs)
-			c.untilAnImportWaits(ids)
-			c.requireAllGone(ids)
-			steps := c.stepsOf(ids, spool)
+			ids := finishTogether(c, windowJobs)
+			untilAnImportWaits(c, ids)
+			requireAllGone(c, ids)
+			steps := stepsOf(c, ids, spool)
 			require.NotZero(t, steps)
-			c.observe("%d steps ran on that worker", steps)
+			c.Observe("%d steps ran on that worker", steps)
 		})
 	}
 }
 
 // stepsOf counts the jobs' activities that ran on a spool's worker.
-func (c *chaos) stepsOf(ids []int64, spool string) (n int) {
+func stepsOf(c *chaos.Case, ids []int64, spool string) (n int) {
 	for _, id := range ids {
 		for _, event := range c.History(c.Runs(id)[0]).GetEvents() {
 			if strings.HasSuffix(event.GetActivityTaskStartedEventAttributes().GetIdentity(), ":"+spool) {

@@ -1,4 +1,4 @@
-package chaos
+package failures
 
 import (
 	"fmt"
@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/scrapehaul/scrapehaul/internal/diskspace"
+	"github.com/scrapehaul/scrapehaul/internal/testbed/chaos"
 )
 
 // diskSize returns the size of the disk, more than is ever free on it.
@@ -25,52 +26,52 @@ func diskSize(t *testing.T, dir string) (bytes string) {
 }
 
 func TestSpoolBelowItsReserve(t *testing.T) {
-	c := begin(t, "the spool's disk has less free space than SPOOL_MIN_FREE", "nothing is downloaded until there is room (here: with a lower limit)")
+	c := chaos.Begin(t, "the spool's disk has less free space than SPOOL_MIN_FREE", "nothing is downloaded until there is room (here: with a lower limit)")
 	roomy := c.Env
 	c.Env = roomy.With("SPOOL_MIN_FREE", diskSize(t, c.Spool))
-	worker := c.worker(c.Spool)
-	id := c.finished(many)
-	c.untilDiskFull(id)
+	worker := c.Worker(c.Spool)
+	id := c.Finished(chaos.Many)
+	untilDiskFull(c, id)
 	require.Zero(t, c.Downloads(id))
-	c.observe("no download until then")
+	c.Observe("no download until then")
 	require.NoError(t, worker.Stop())
 	c.Env = roomy
-	c.worker(c.Spool)
-	c.requireImported(id, many)
+	c.Worker(c.Spool)
+	c.RequireImported(id, chaos.Many)
 	require.Equal(t, 1, c.Downloads(id))
 }
 
 func TestFullWorkerAmongOthers(t *testing.T) {
 	const jobs = 20
-	c := begin(t, fmt.Sprintf("the spool's disk of one of two workers is full, and %d jobs finish", jobs),
+	c := chaos.Begin(t, fmt.Sprintf("the spool's disk of one of two workers is full, and %d jobs finish", jobs),
 		"the other one imports them all; no job is tied to the full one")
 	roomy := c.Env
 	c.Env = roomy.With("SPOOL_MIN_FREE", diskSize(t, c.Spool))
-	c.worker(c.Spool)
-	first := c.finished(100)
-	c.untilDiskFull(first)
+	c.Worker(c.Spool)
+	first := c.Finished(100)
+	untilDiskFull(c, first)
 	c.Env = roomy
-	c.worker(t.TempDir())
+	c.Worker(t.TempDir())
 	ids := []int64{first}
 	for range jobs - 1 {
-		ids = append(ids, c.finished(100))
+		ids = append(ids, c.Finished(100))
 	}
 	finished := time.Now()
 	for _, id := range ids {
-		c.requireGone(id, 100)
+		c.RequireGone(id, 100)
 	}
-	c.requireEmptySpools()
-	c.observe("imported within %.0f s", time.Since(finished).Seconds())
+	c.RequireEmptySpools()
+	c.Observe("imported within %.0f s", time.Since(finished).Seconds())
 }
 
 func TestDiskFull(t *testing.T) {
-	c := begin(t, "the spool's disk fills up during the download (a file system of 8 MB, ENOSPC)",
+	c := chaos.Begin(t, "the spool's disk fills up during the download (a file system of 8 MB, ENOSPC)",
 		"retried until there is room, without leaving a file", "HEARTBEAT_TIMEOUT=10s")
 	c.Env = c.Env.With("SPOOL_MIN_FREE", "1")
 	spool := smallDisk(t, 8<<20)
-	c.worker(spool)
-	id := c.finished(many)
-	c.untilDiskFull(id)
+	c.Worker(spool)
+	id := c.Finished(chaos.Many)
+	untilDiskFull(c, id)
 	require.NotZero(t, c.Downloads(id))
 	c.WaitFor("the broken file's removal", func() bool {
 		files, _ := filepath.Glob(filepath.Join(spool, "scrapingjob-*"))
@@ -80,31 +81,31 @@ func TestDiskFull(t *testing.T) {
 	logged, _, found := strings.Cut(c.Log.String(), ": "+syscall.ENOSPC.Error())
 	require.True(t, found, "the log says why")
 	written := logged[strings.LastIndex(logged, "write after ")+len("write after "):]
-	c.observe("“%s” after %s bytes", syscall.ENOSPC, strings.Fields(written)[0])
+	c.Observe("“%s” after %s bytes", syscall.ENOSPC, strings.Fields(written)[0])
 	resize(t, spool, 64<<20)
-	c.requireImported(id, many)
+	c.RequireImported(id, chaos.Many)
 }
 
 func TestSpoolFolderGone(t *testing.T) {
-	c := begin(t, "the worker's spool folder is replaced by a file", "the import needs attention within a minute; once the folder is back, reconciliation has the job imported")
-	c.worker(c.Spool)
+	c := chaos.Begin(t, "the worker's spool folder is replaced by a file", "the import needs attention within a minute; once the folder is back, reconciliation has the job imported")
+	c.Worker(c.Spool)
 	require.NoError(t, os.RemoveAll(c.Spool))
 	require.NoError(t, os.WriteFile(c.Spool, nil, 0o600))
 	notified := time.Now()
-	id := c.finished(1000)
-	c.requireAttention(id, 0, "SPOOL_DIR")
+	id := c.Finished(1000)
+	c.RequireAttention(id, 0, "SPOOL_DIR")
 	require.Less(t, time.Since(notified), time.Minute)
 	require.NoError(t, os.Remove(c.Spool))
 	require.NoError(t, os.Mkdir(c.Spool, 0o700))
-	c.reconcile("1 of 1 jobs are due")
-	c.requireImported(id, 1000)
+	c.Reconcile("1 of 1 jobs are due")
+	c.RequireImported(id, 1000)
 }
 
 // untilDiskFull waits until the download is being retried because the disk is full.
-func (c *chaos) untilDiskFull(id int64) {
+func untilDiskFull(c *chaos.Case, id int64) {
 	c.T.Helper()
 	c.WaitFor("a full disk", func() bool {
-		for _, pending := range c.describe(id).GetPendingActivities() {
+		for _, pending := range c.Describe(id).GetPendingActivities() {
 			if pending.GetLastFailure().GetApplicationFailureInfo().GetType() == "DiskFull" {
 				return true
 			}

@@ -1,0 +1,3 @@
+// Package operations has the cases of package chaos about notifications, signals, limits,
+// accounts and operators. It contains only tests.
+package operations
