@@ -91,14 +91,7 @@ func (e *Entry) On(t *testing.T, namespace temporaltest.Namespace, databaseURL s
 // starter may take. Its other timeouts are those of the real service.
 func AnswersInTime(o *webscrapertest.Options) { o.WebhookTimeout = 8 * time.Second }
 
-// ChangeRecords replaces the records of the cloud's first job before it is downloaded.
-func ChangeRecords(records webscrapertest.Records) webscrapertest.Effect {
-	return func(cloud *webscrapertest.Cloud, next http.Handler) http.Handler {
-		_ = cloud.SetRecords(500, records)
-		return next
-	}
-}
-
+// NoRateLimit turns the API's rate limit off.
 func NoRateLimit(o *webscrapertest.Options) { o.RateLimitCalls = -1 }
 
 // RecordBytes is the size of one record of webscrapertest.Products.
@@ -120,6 +113,7 @@ func (c *Case) Kill(worker *childprocess.Process) {
 	<-worker.Done()
 }
 
+// SignalProcess sends a signal to the worker's process.
 func (c *Case) SignalProcess(worker *childprocess.Process, signal syscall.Signal) {
 	c.T.Helper()
 	require.NoError(c.T, syscall.Kill(worker.PID(), signal))
@@ -195,13 +189,13 @@ func (c *Case) RequireDownloading(id int64) {
 }
 
 // SlowImport makes every batch wait inside its transaction. It needs the schema, so start a
-// Worker before.
+// worker before.
 func (c *Case) SlowImport() {
 	c.DelayBatches("50ms")
 	c.DB.MustExec(`CREATE TRIGGER slow BEFORE UPDATE OF committed_bytes ON scrapehaul.imports FOR EACH ROW EXECUTE FUNCTION scrapehaul.slow()`)
 }
 
-// DelayBatches sets how long the batches of slowImport wait.
+// DelayBatches sets how long the batches of SlowImport wait.
 func (c *Case) DelayBatches(interval string) {
 	c.DB.MustExec(`CREATE OR REPLACE FUNCTION scrapehaul.slow() RETURNS trigger LANGUAGE plpgsql AS
 		$$ BEGIN PERFORM pg_sleep_for('` + interval + `'); RETURN NEW; END $$`)
@@ -230,11 +224,13 @@ func (c *Case) RequireHalf(id, n int64) (records int64) {
 	return records
 }
 
+// Visible returns the number of the job's records that readers see.
 func (c *Case) Visible(id int64) int64 {
 	c.T.Helper()
 	return c.Count(`SELECT count(*) FROM scrapehaul.scraped_records WHERE scrapingjob_id = $1`, id)
 }
 
+// Imports returns the number of the job's imports in the database.
 func (c *Case) Imports(id int64) int64 {
 	c.T.Helper()
 	return c.Count(`SELECT count(*) FROM scrapehaul.imports WHERE scrapingjob_id = $1`, id)
@@ -284,6 +280,7 @@ func (c *Case) RequireDeletedAfterwards(id int64) {
 	require.NotContains(c.T, calls[deletion:], "GET "+DownloadCall, "deleted before the last download")
 }
 
+// RequireEmptySpools requires that no spool of the case has a file.
 func (c *Case) RequireEmptySpools() {
 	c.T.Helper()
 	for _, spool := range c.spools {
@@ -291,7 +288,7 @@ func (c *Case) RequireEmptySpools() {
 	}
 }
 
-// RequireGone is requireImported for a job with late notifications: the last run may have
+// RequireGone is RequireImported for a job with late notifications: the last run may have
 // found it deleted.
 func (c *Case) RequireGone(id, n int64) {
 	c.T.Helper()
@@ -372,6 +369,7 @@ func (c *Case) RequireCanceled(id int64) {
 	c.Observe("canceled: nothing visible, no file, the job still in the cloud")
 }
 
+// Times formats "1 download", "2 downloads".
 func Times(n int, what string) string {
 	if n != 1 {
 		what += "s"

@@ -108,7 +108,7 @@ func TestContentChangesBetweenTwoDownloads(t *testing.T) {
 	c := chaos.Begin(t, "the download breaks off at 90 %, and the second one has different and more content",
 		"the import needs attention; the job's next notification imports its current content")
 	c.Cloud.Inject(webscrapertest.Fault{Path: chaos.DownloadCall, Times: 1, Effect: webscrapertest.Truncate(ninety)})
-	c.Cloud.Inject(webscrapertest.Fault{Path: chaos.DownloadCall, Times: 1, Effect: chaos.ChangeRecords(webscrapertest.Products(chaos.Many+1000, 2))})
+	c.Cloud.Inject(webscrapertest.Fault{Path: chaos.DownloadCall, Times: 1, Effect: changeRecords(webscrapertest.Products(chaos.Many+1000, 2))})
 	c.Worker(c.Spool)
 	id := c.Finished(chaos.Many)
 	c.RequireAttention(id, chaos.Many+1000, "21,000 records were imported, but the job has stored 20,000")
@@ -183,4 +183,12 @@ func TestDownloadFromAnotherHost(t *testing.T) {
 	}
 	require.NotContains(t, c.Log.String(), "5ecret")
 	c.Observe("the other host saw `%s`, then `Range: %s`", seen[0].RequestURI[:len("/file")], seen[1].Header.Get("Range"))
+}
+
+// changeRecords replaces the records of the cloud's first job before it is downloaded.
+func changeRecords(records webscrapertest.Records) webscrapertest.Effect {
+	return func(cloud *webscrapertest.Cloud, next http.Handler) http.Handler {
+		_ = cloud.SetRecords(500, records)
+		return next
+	}
 }

@@ -188,7 +188,7 @@ func TestReplacedWorkerAndChangedContent(t *testing.T) {
 	worker := c.Worker(c.Spool)
 	c.SlowImport()
 	c.Cloud.Inject(webscrapertest.Fault{Path: chaos.DownloadCall, After: 1, Times: 1,
-		Effect: chaos.ChangeRecords(webscrapertest.Products(chaos.Many, 2))})
+		Effect: changeRecords(webscrapertest.Products(chaos.Many, 2))})
 	id := c.Finished(chaos.Many)
 	c.UntilImported(id, 4000)
 	c.Kill(worker)
@@ -341,7 +341,8 @@ func TestIdleWorkerAlongsideABusyOne(t *testing.T) {
 		"the waiting job is not tied to a worker: the other one takes it immediately", "MAX_CONCURRENT_IMPORTS=1", "WORKER_GONE_AFTER=5m")
 	worker := c.Worker(c.Spool)
 	c.SlowDownload(1)
-	first := c.Finished(chaos.Many)
+	const large = 4 * chaos.Many // takes longer than another worker's start and import
+	first := c.Finished(large)
 	c.UntilDownloading(c.Spool)
 	second := c.Finished(1000)
 	c.WaitFor("the second job's download to be due", func() bool { return len(c.Describe(second).GetPendingActivities()) > 0 })
@@ -355,5 +356,5 @@ func TestIdleWorkerAlongsideABusyOne(t *testing.T) {
 	c.Worker(c.Spool) // has the first one's partial file
 	c.Result(first)
 	c.RequireImported(second, 1000)
-	c.RequireImported(first, chaos.Many)
+	c.RequireImported(first, large)
 }
