@@ -128,7 +128,7 @@ func finishReport(write bool) error {
 			return fmt.Errorf("-report: %q did not pass", e.happens)
 		}
 	}
-	return os.WriteFile(page, []byte(now), 0o644)
+	return os.WriteFile(page, []byte(now), 0o600)
 }
 
 // names returns the first cell of each table row.

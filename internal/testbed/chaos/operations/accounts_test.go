@@ -132,13 +132,13 @@ func TestAccountsDoNotWaitForEachOther(t *testing.T) {
 	var other sync.WaitGroup
 	spend := func() {
 		for range windowCalls {
-			callOfAnotherProgram(globex, ctx)
+			callOfAnotherProgram(ctx, globex)
 		}
 	}
 	spend()
 	other.Go(func() {
 		for ; ctx.Err() == nil; time.Sleep(2 * time.Millisecond) { // leaves the processors to others
-			callOfAnotherProgram(globex, ctx)
+			callOfAnotherProgram(ctx, globex)
 		}
 	})
 	defer other.Wait()

@@ -143,7 +143,7 @@ func TestAnotherProgramSpendsHalf(t *testing.T) {
 		every := time.NewTicker(windowLength / (calls / 2))
 		defer every.Stop()
 		for ctx.Err() == nil {
-			callOfAnotherProgram(c, ctx)
+			callOfAnotherProgram(ctx, c)
 			select {
 			case <-every.C:
 			case <-ctx.Done():
@@ -158,7 +158,7 @@ func TestAnotherProgramSpendsHalf(t *testing.T) {
 }
 
 // callOfAnotherProgram gets the account, whatever the response.
-func callOfAnotherProgram(c *chaos.Case, ctx context.Context) {
+func callOfAnotherProgram(ctx context.Context, c *chaos.Case) {
 	url := fmt.Sprintf("%saccount?%s=1&api_token=%s", c.Cloud.URL, otherProgram, c.Env.APIToken)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
