@@ -145,7 +145,7 @@ func requireElsewhere(t *testing.T, where, command string) {
 }
 
 // flagsOfGo are those of go test itself, with whether they have a value.
-var flagsOfGo = map[string]bool{"-run": true, "-v": false, "-count": true, "-timeout": true, "-race": false, "-parallel": true, "-fuzz": true, "-short": false}
+var flagsOfGo = map[string]bool{"-run": true, "-v": false, "-count": true, "-timeout": true, "-race": false, "-parallel": true, "-fuzz": true, "-short": false, "-p": true}
 
 // requireGoTest requires that the packages exist, that -run matches some of their
 // tests, and that they define the other flags.
@@ -162,7 +162,8 @@ func requireGoTest(t *testing.T, where string, arguments []string) {
 			packages = append(packages, first)
 			continue
 		case !known:
-			flags, withValue = append(flags, strings.TrimPrefix(first, "-")), true
+			flags = append(flags, strings.TrimPrefix(first, "-"))
+			withValue = len(arguments) > 0
 		case first == "-run":
 			matching = arguments[0]
 		}
@@ -184,7 +185,9 @@ func requireGoTest(t *testing.T, where string, arguments []string) {
 			}
 		}
 		for _, name := range flags {
-			require.True(t, hasFlag(t, relative, name) || hasFlag(t, "internal/testbed/systemtest", name), "%s: the tests of %s have no flag %s", where, relative, name)
+			defines := func(dir string) bool { return hasFlag(t, dir, name) }
+			require.True(t, slices.ContainsFunc([]string{relative, "internal/testbed/systemtest", "internal/testbed/chaos"}, defines),
+				"%s: the tests of %s have no flag %s", where, relative, name)
 		}
 	}
 	require.NotZero(t, matches, "%s: there are no such tests", where)
@@ -216,7 +219,7 @@ func hasFlag(t *testing.T, dir, name string) bool {
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
-		if strings.Contains(string(text), `flag.String("`+name+`"`) {
+		if regexp.MustCompile(`flag\.(?:String|Bool)\("` + name + `"`).Match(text) {
 			return true
 		}
 	}
