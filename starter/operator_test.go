@@ -180,6 +180,7 @@ func TestStatusShowsHowAClosedImportEnded(t *testing.T) {
 	require.Equal(t, program.ExitOK, code, problems)
 	require.Regexp(t, `(?m)^step +completed$`, out)
 	require.Regexp(t, `(?m)^published +20 records, 0 rejected$`, out)
+	require.Regexp(t, `(?m)^in the cloud +deleted, was finished, 20 records stored$`, out)
 	require.Regexp(t, `(?m)^outcome +deleted$`, out)
 	require.Regexp(t, `(?m)^workflow +run \S+, Completed, started 20.*, ended 20`, out)
 	require.Regexp(t, `(?m)^you can +starter reimport `+argument+` +imports the job again from the archive, if there is one$`, out)

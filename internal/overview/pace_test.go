@@ -76,6 +76,12 @@ func TestUnmeasuredActivityHasNoEstimate(t *testing.T) {
 	require.False(t, ok)
 	_, _, ok = overview.Import{}.Estimate(after(10))
 	require.False(t, ok)
+	for attempt, known := range map[int32]bool{1: true, 2: false} {
+		begun := importing(attempt, 10, 0)
+		begun.Activity.Heartbeat = activities.Progress{OfBytes: 1_000_000}
+		_, _, ok = begun.Estimate(after(10))
+		require.Equal(t, known, ok, "a retry may have resumed anywhere")
+	}
 }
 
 func TestScrapeIsCountedInPagesUntilItsDownloadStarts(t *testing.T) {
