@@ -1,7 +1,6 @@
 package chaos
 
 import (
-	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -27,15 +26,10 @@ import (
 	"github.com/scrapehaul/scrapehaul/workflows"
 )
 
-// Run runs a package's cases: several in parallel, because they mostly wait. It checks that
-// docs/reliability.md has the same ones, or writes them with -report.
+// Run runs a package's cases. It checks that docs/reliability.md has the same ones, or writes
+// them with -report.
 func Run(m *testing.M) (code int) {
-	flag.Parse()
-	given := false
-	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
-	if !given {
-		_ = flag.Set("test.parallel", "6") // a number
-	}
+	systemtest.SetParallel(6)
 	code = systemtest.Run(m)
 	if code == 0 {
 		if err := finishReport(*write); err != nil {

@@ -71,7 +71,7 @@ func Main(m *testing.M) {
 // Run is [Main] for a TestMain that does more, or needs programs built with tags.
 func Run(m *testing.M, tags ...string) (code int) {
 	buildTags = tags
-	setParallel(4)
+	SetParallel(4)
 	code = m.Run()
 	if programDir != "" {
 		_ = os.RemoveAll(programDir)
@@ -79,9 +79,9 @@ func Run(m *testing.M, tags ...string) (code int) {
 	return code
 }
 
-// setParallel sets the number of parallel tests, unless the command line does: system tests
-// mostly wait, whatever the number of cores.
-func setParallel(tests int) {
+// SetParallel sets the number of parallel tests, unless it is set already or the command line
+// sets it: system tests mostly wait, whatever the number of cores.
+func SetParallel(tests int) {
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
 	if !given {

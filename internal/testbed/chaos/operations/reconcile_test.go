@@ -10,6 +10,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
 	"github.com/scrapehaul/scrapehaul/activities"
@@ -158,6 +159,16 @@ func TestKilledWhileRemovingOldImports(t *testing.T) {
 	c.DB.MustExec(`DELETE FROM public.slow`)
 	c.Worker(c.Spool)
 	require.NoError(t, removal.Get(t.Context(), nil))
+	history := c.Temporal.GetWorkflowHistory(t.Context(), removal.GetID(), removal.GetRunID(), false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	var ends []string // of killed attempts
+	for history.HasNext() {
+		event, err := history.Next()
+		require.NoError(t, err)
+		if failure := event.GetActivityTaskStartedEventAttributes().GetLastFailure(); failure != nil {
+			ends = append(ends, failure.GetApplicationFailureInfo().GetType())
+		}
+	}
+	require.Equal(t, []string{"WorkerStopping"}, ends, "reported by another worker, before the heartbeat timeout")
 	end()
 	require.NoError(t, <-reading)
 	require.Equal(t, int64(old), removed())
